@@ -1,0 +1,65 @@
+# Each target sets up what it needs in .venv; the first one takes a few minutes.
+#   make test PYTHON=python3.12          another interpreter (run `make distclean` in between)
+#   make test PYTEST_ARGS="tests/pl -x"  a part of the tests
+
+PYTHON ?= python3.11
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+export MPLBACKEND := Agg
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+# Two targets must not install into the one environment at the same time.
+.NOTPARALLEL:
+.PHONY: help demo test lint docs clean distclean
+
+help:
+	@echo "make demo   simulate a cohort, run the age clock, draw the figures (demo/)"
+	@echo "make test   run the tests"
+	@echo "make lint   ruff and mypy"
+	@echo "make docs   build the documentation (docs/_build/html)"
+	@echo "make clean  remove what these wrote; 'make distclean' removes $(VENV) as well"
+
+demo: $(VENV)/.stamp-base
+	@$(BIN)/python demo/run.py
+
+test: $(VENV)/.stamp-test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.stamp-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy src
+
+docs: $(VENV)/.stamp-doc
+	@rm -rf docs/generated
+	@$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html"
+
+clean:
+	@rm -rf docs/_build docs/generated docs/inv build dist demo/*.png demo/*.h5ad
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	@find src tests docs demo -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf $(VENV)
+
+$(VENV)/.stamp-venv:
+	@command -v $(PYTHON) > /dev/null || \
+		{ echo "$(PYTHON) was not found: install it, or name another with PYTHON=..." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# A stamp per set of packages: the demo does not wait for those of the documentation.
+$(VENV)/.stamp-base: EXTRA :=
+$(VENV)/.stamp-test: EXTRA := [test]
+$(VENV)/.stamp-dev: EXTRA := [dev]
+$(VENV)/.stamp-doc: EXTRA := [doc]
+$(VENV)/.stamp-base $(VENV)/.stamp-test $(VENV)/.stamp-dev $(VENV)/.stamp-doc: \
+		$(VENV)/.stamp-venv pyproject.toml constraints.txt
+	@echo "Installing .$(EXTRA) into $(VENV), as pinned in constraints.txt"
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e ".$(EXTRA)"
+	@touch $@
