@@ -1,0 +1,8 @@
+"""Tidy data frames out of what :mod:`sctools.tl` wrote."""
+
+from __future__ import annotations
+
+from ._age_df import age_df
+from ._donor_age_df import donor_age_df
+
+__all__ = ["age_df", "donor_age_df"]
