@@ -1,0 +1,673 @@
+"""The age clock as a scvi-tools model."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import CategoricalObsField, LayerField
+from scvi.model.base import BaseModelClass
+
+from .._docs import docs
+from ..module import AgeClockModule, ClockPart
+from ..pp._categories import categories_of
+from ..pp._clock_input import READ_ROWS, ClockInput
+from ..pp._cohort import Cohort, read_ages, read_cohort
+from ..pp._expression import Normalizer, check_values, describe, get_expression, row_blocks
+from ..pp._match_genes import GeneMatch, match_genes
+from ._age_clock_io import read_clock, write_clock
+from ._age_covariates import (
+    choose_columns,
+    covariate_names,
+    encode_labels,
+    n_codes,
+    read_labels,
+    warn_of_unseen,
+)
+from ._age_fit import finish_part, new_part
+from ._age_prediction import predict_parts
+from ._age_statistics import inner_splits, top_genes
+from ._age_training_plan import AgeTrainingPlan, EpochCounter, KeepBest
+from ._donor_batches import DonorBatches, Strata
+from ._runner import progress, run_training, seeded
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger("sctools")
+
+
+class AgeClock(BaseModelClass):
+    """Clock that predicts the age of donors and cells from expression and covariates.
+
+    An ensemble of gated networks (:class:`~sctools.module.GatedNetwork`, after scAgeClock) is
+    trained on pseudocells of donors; each member leaves some donors out. The pooled predictions for
+    the donors left out decide when to stop and how far predictions are shrunk towards the mean age,
+    so that a clock without a signal answers the mean age.
+
+    Most users want :func:`sctools.tl.age_clock`, which also predicts every donor by models that
+    never saw it.
+
+    Parameters
+    ----------
+    adata
+        Annotated data registered with :meth:`setup_anndata`.
+    n_hidden
+        Width of the networks.
+    head
+        Widths of the hidden layers after it.
+    gate_per_type
+        Give the genes of each cell type gates of their own; ``False`` shares one set, as published.
+    n_heads
+        Heads of the attention block of the published layout; 0 (default) leaves it out. Over a
+        sequence of one token it is an affine map; its weights mean nothing.
+    embedding_dim
+        Numbers per categorical covariate.
+    dropout_rate
+        Dropout inside the networks, between 0 and 1.
+    input_dropout_rate
+        Dropout of gene values, between 0 and 1.
+    n_top_genes
+        The genes with the highest mean log expression are used, at most so many.
+    target_sum
+        Depth that every cell is scaled to, in counts. Stored with the clock.
+    n_inner_folds
+        Donor folds inside the training donors; there is one network per fold and repeat.
+    n_repeats
+        Repeats of the inner folds, each with another split.
+
+    Raises
+    ------
+    ValueError
+        If ``adata`` was not registered, or a size is out of range.
+
+    Notes
+    -----
+    Network: G. Xie, *scAgeClock*, npj Aging 2026, doi:10.1038/s41514-026-00379-5. Pseudocells,
+    start of the gates, ensemble and calibration are ours; see the user guide.
+
+    Examples
+    --------
+    >>> import sctools
+    >>> adata = sctools.datasets.aging_cohort(12, n_genes=200, n_age_genes=20, cells_per_donor=20)
+    >>> sctools.model.AgeClock.setup_anndata(adata)
+    >>> clock = sctools.model.AgeClock(adata, n_repeats=1)
+    >>> clock.train(max_epochs=2, progress_bar=False)
+    >>> clock.predict(adata).shape
+    (240,)
+    """
+
+    _module_cls = AgeClockModule
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        *,
+        n_hidden: int = 64,
+        head: Sequence[int] = (32,),
+        gate_per_type: bool = True,
+        n_heads: int = 0,
+        embedding_dim: int = 4,
+        dropout_rate: float = 0.2,
+        input_dropout_rate: float = 0.5,
+        n_top_genes: int = 2000,
+        target_sum: float = 1e4,
+        n_inner_folds: int = 3,
+        n_repeats: int = 3,
+        _description: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(adata, registry=_bare_registry() if adata is None else None)
+        self.network_settings: dict[str, Any] = {
+            "n_hidden": n_hidden,
+            "head": list(head),
+            "gate_per_type": gate_per_type,
+            "n_heads": n_heads,
+            "embedding_dim": embedding_dim,
+            "dropout_rate": dropout_rate,
+            "input_dropout_rate": input_dropout_rate,
+        }
+        for name, value in {
+            "n_hidden": n_hidden,
+            "n_top_genes": n_top_genes,
+            "n_repeats": n_repeats,
+            "n_inner_folds - 1": n_inner_folds - 1,
+            "target_sum": target_sum,
+        }.items():
+            if value <= 0:
+                raise ValueError(f"`{name}` must be positive, found {value}.")
+        for name in ("dropout_rate", "input_dropout_rate"):
+            if not 0 <= self.network_settings[name] < 1:
+                raise ValueError(
+                    f"`{name}` must lie in [0, 1), found {self.network_settings[name]}."
+                )
+        self.n_top_genes = n_top_genes
+        self.target_sum = float(target_sum)
+        self.n_inner_folds = n_inner_folds
+        self.n_repeats = n_repeats
+        self.init_params_ = self._get_init_params(locals())
+        self.genes: list[str] = []
+        self.age_unit = "years"
+        self.categories: list[dict[str, list[str]]] = []
+        """Labels of the cell type (under its key, if any) and the covariates, for each part."""
+        self.keys: dict[str, Any] = {}
+        self.module = AgeClockModule([])
+        if adata is not None:
+            self.keys = dict(self.registry["setup_args"])
+            self.genes = [str(name) for name in adata.var_names]
+            self.age_unit = str(adata.uns.get("age_unit", "years"))
+
+    @classmethod
+    @docs.get_sections(base="age_keys", sections=["Parameters"])
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        *,
+        age_key: str = "age",
+        donor_key: str = "donor_id",
+        sample_key: str | None = None,
+        cell_type_key: str | None = "cell_type",
+        covariate_keys: Sequence[str] | None = None,
+        layer: str | None = None,
+        log_normalized: bool = False,
+    ) -> None:
+        """Register ``adata`` for training; it must not be a view.
+
+        Parameters
+        ----------
+        adata
+            Annotated data, cells × genes.
+        age_key
+            Column of ``obs`` with ages (numbers; NaN where unknown). The unit is that of
+            ``adata.uns["age_unit"]``, years where that is missing.
+        donor_key
+            Column of ``obs`` that tells donors apart.
+        sample_key
+            Column of ``obs`` that tells the samples of a donor apart, for donors who gave samples
+            at several ages.
+        cell_type_key
+            Column of ``obs`` with cell types: expression is centred within each. ``None`` for none.
+        covariate_keys
+            Further categorical columns of ``obs`` to predict from, such as ``["sex"]``.
+        layer
+            Layer with counts. ``None`` reads ``adata.X``.
+        log_normalized
+            The values are log1p of depth-normalised counts, not counts. Never guessed.
+
+        Raises
+        ------
+        KeyError
+            A column or layer is missing.
+        TypeError
+            Ages are not numbers.
+        ValueError
+            The values are not counts (or not log-normalised where that is declared), fewer than 3
+            donors have an age, all ages are equal, a donor has two ages, donor names are missing or
+            ``var_names`` repeat.
+
+        Notes
+        -----
+        Writes ``adata.uns["_scvi_uuid"]``, ``adata.uns["_scvi_manager_uuid"]`` and ``_scvi_*``
+        columns of ``obs``, as every scvi-tools model does.
+        """
+        names = ClockInput(
+            age_key,
+            donor_key,
+            sample_key,
+            cell_type_key,
+            list(covariate_keys or []),
+            layer,
+            log_normalized,
+        )
+        names.check(adata)
+        cls.register_anndata(adata, names)
+
+    @classmethod
+    def register_anndata(cls, adata: AnnData, names: ClockInput) -> None:
+        """Register ``adata`` as :meth:`setup_anndata` does, without its checks."""
+        fields = [
+            LayerField(REGISTRY_KEYS.X_KEY, names.layer, is_count_data=False),
+            CategoricalObsField("donor", names.donor_key),
+        ]
+        arguments = cls._get_setup_method_args(cls=cls, adata=adata, **names._asdict())
+        manager = AnnDataManager(fields=fields, setup_method_args=arguments)
+        manager.register_fields(adata)
+        cls.register_manager(manager)
+
+    @classmethod
+    def default_max_epochs(cls) -> int:
+        """Epochs that :meth:`train` takes by default."""
+        return int(inspect.signature(cls.train).parameters["max_epochs"].default)
+
+    # ------------------------------------------------------------------ training
+
+    def train(
+        self,
+        max_epochs: int = 40,
+        *,
+        steps_per_epoch: int = 10,
+        donors_per_batch: int = 48,
+        pseudocell_size: int = 10,
+        lr: float = 3e-4,
+        weight_decay: float = 1e-2,
+        gate_l1: float = 0.01,
+        gate_power: float = 2.0,
+        patience: int = 12,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        rng: int | np.random.Generator | None = 0,
+        progress_bar: bool | None = None,
+        on_epoch: Callable[[], None] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train on the cells with a known age.
+
+        Parameters
+        ----------
+        max_epochs
+            Most epochs; training stops earlier once donors held out are predicted no better.
+        steps_per_epoch
+            Batches per epoch.
+        donors_per_batch
+            Donors (or samples) per batch.
+        pseudocell_size
+            Random cells of one donor and cell type whose mean is one training example.
+        lr
+            Learning rate of AdamW.
+        weight_decay
+            Weight decay of AdamW.
+        gate_l1
+            Weight of the mean absolute gate in the loss.
+        gate_power
+            Gates start at the absolute correlation of a gene with age, to this power.
+        patience
+            Epochs without improvement before stopping.
+        accelerator, devices
+            As in scvi-tools.
+        rng
+            Seed or generator. The same seed gives the same clock on the same machine; the global
+            random state is left as it was found.
+        progress_bar
+            Show a progress bar. ``None`` follows ``sctools.settings.progress_bar``.
+        on_epoch
+            Called after every epoch.
+        **trainer_kwargs
+            Passed on to :class:`scvi.train.Trainer`.
+
+        Raises
+        ------
+        ValueError
+            If the clock has no data to train on.
+        """
+        if self.adata is None:
+            raise ValueError(
+                "This clock has no data: it was loaded or averaged. Train a new one: "
+                "`AgeClock.setup_anndata(adata); clock = AgeClock(adata); clock.train()`."
+            )
+        rng = np.random.default_rng(rng)
+        cohort, rows, x = self._training_data()
+        labels = read_labels(self.adata, {name: name for name in covariate_names(self.keys)})
+        labels = labels.iloc[rows]
+        categories = {name: categories_of(labels[name]) for name in labels.columns}
+        chosen = top_genes(x, self.n_top_genes)
+        strata = Strata(x[:, chosen], cohort.unit, encode_labels(labels, categories, self.keys))
+        learns = inner_splits(cohort.donor_code, self.n_inner_folds, self.n_repeats, rng)
+
+        with seeded(int(rng.integers(2**31))):
+            part = new_part(
+                chosen,
+                strata,
+                cohort.age,
+                learns,
+                n_codes=n_codes(categories, self.keys),
+                network=self.network_settings,
+                pseudocell_size=pseudocell_size,
+                gate_power=gate_power,
+                rng=rng,
+            )
+            self.module = AgeClockModule([part], gate_l1=gate_l1)
+            self.categories = [categories]
+            data = DonorBatches(
+                strata,
+                (cohort.age - part.age[0].item()) / part.age[1].item(),
+                learns,
+                pseudocell_size=pseudocell_size,
+                donors_per_batch=donors_per_batch,
+                steps_per_epoch=steps_per_epoch,
+                rng=rng,
+            )
+            with progress(progress_bar and max_epochs, "age clock") as tick:
+                run_training(
+                    self,
+                    AgeTrainingPlan(self.module, lr=lr, weight_decay=weight_decay),
+                    data,
+                    max_epochs=max_epochs,
+                    accelerator=accelerator,
+                    devices=devices,
+                    check_val_every_n_epoch=1,
+                    callbacks=[KeepBest(patience=patience), EpochCounter([on_epoch, tick])],
+                    **trainer_kwargs,
+                )
+        finish_part(part, strata, cohort.age, learns)
+
+    def _training_data(self) -> tuple[Cohort, np.ndarray, sp.csr_matrix]:
+        keys = self.keys
+        ages = read_ages(self.adata, keys["age_key"])
+        rows = np.flatnonzero(np.isfinite(ages))
+        adata = self.adata[rows] if len(rows) < len(ages) else self.adata
+        cohort = read_cohort(
+            adata,
+            age_key=keys["age_key"],
+            donor_key=keys["donor_key"],
+            sample_key=keys["sample_key"],
+        )
+        normalize = Normalizer(
+            np.arange(adata.n_vars),
+            adata.n_vars,
+            target_sum=self.target_sum,
+            log_normalized=keys["log_normalized"],
+        )
+        matrix = get_expression(adata, keys["layer"])
+        blocks = [normalize(block)[0] for _, block in row_blocks(matrix, READ_ROWS)]
+        return cohort, rows, sp.vstack(blocks, format="csr")
+
+    # ------------------------------------------------------------------ prediction
+
+    @docs.dedent
+    def predict(
+        self,
+        adata: AnnData | None = None,
+        *,
+        donor_key: str | None = "donor_id",
+        sample_key: str | None = None,
+        cell_type_key: str | None = None,
+        covariate_keys: Sequence[str] | Mapping[str, str] | None = None,
+        layer: str | None = None,
+        log_normalized: bool = False,
+        gene_key: str | None = None,
+        min_coverage: float = 0.5,
+        batch_size: int = READ_ROWS,
+    ) -> np.ndarray:
+        """Predict the age of every cell.
+
+        With donors, the prediction for a donor (from its mean expression per cell type, calibrated)
+        is shared by its cells and each cell adds its own deviation; the mean over a donor's cells
+        is the donor's predicted age. It depends on no other donor, on no order and on no batch
+        size. Without donors every cell stands on its own.
+
+        Parameters
+        ----------
+        adata
+            Annotated data, in memory or backed; genes are matched by name. ``None`` takes the
+            training data. It is not changed.
+        donor_key
+            Column of ``obs`` that tells donors apart; ``None`` treats every cell on its own.
+        sample_key
+            Column of ``obs`` that tells the samples of a donor apart.
+        cell_type_key
+            Column of ``obs`` with cell types. ``None`` takes the name used in training.
+        covariate_keys
+            Columns of ``obs`` for the clock's covariates, in their order or as a mapping from the
+            clock's name to the column. ``None`` takes the names used in training.
+        layer, log_normalized
+            As in :meth:`setup_anndata`.
+        gene_key
+            Column of ``var`` with gene names; see :func:`sctools.pp.match_genes`.
+        min_coverage
+            Least fraction of the clock's genes that must be found.
+        batch_size
+            Rows read at a time; it changes memory and speed, never results.
+
+        Returns
+        -------
+        Ages in :attr:`age_unit`, float64, shape (n_obs,).
+
+        Raises
+        ------
+        KeyError
+            A column or layer is missing.
+        ValueError
+            The clock is not trained, genes do not match, or values are not what was declared.
+        """
+        if adata is None:
+            adata = self.adata
+            layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
+            donor_key = self.keys["donor_key"]
+            sample_key = self.keys["sample_key"]
+        if not self.is_trained_ or adata is None:
+            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
+        matrix = get_expression(adata, layer)
+        match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
+        unit = None
+        if donor_key is not None:
+            unit = read_cohort(adata, age_key=None, donor_key=donor_key, sample_key=sample_key).unit
+        columns = choose_columns(adata, self.keys, cell_type_key, covariate_keys)
+        labels = read_labels(adata, columns)
+        normalize = Normalizer(
+            match.columns, adata.n_vars, target_sum=self.target_sum, log_normalized=log_normalized
+        )
+        empty = 0
+
+        def blocks() -> Any:
+            nonlocal empty
+            for start, block in row_blocks(matrix, batch_size):
+                check_values(block.data, where=describe(layer), log_normalized=log_normalized)
+                normalized, totals = normalize(block)
+                empty += int((totals == 0).sum())
+                yield start, normalized
+
+        ages = predict_parts(
+            self.module.parts,
+            blocks(),
+            [encode_labels(labels, categories, self.keys) for categories in self.categories],
+            n_model_genes=len(self.genes),
+            unit=unit,
+            labels=labels,
+        )
+        warn_of_unseen(labels, self.categories)
+        if empty:
+            warnings.warn(
+                f"{empty} cells have no counts in the clock's genes; their ages rest on the donor "
+                "and the covariates alone. Consider `scanpy.pp.filter_cells`.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return ages
+
+    def match_genes(
+        self, adata: AnnData, *, gene_key: str | None = None, min_coverage: float = 0.5
+    ) -> GeneMatch:
+        """Find the genes that the clock reads in ``adata``; see :func:`sctools.pp.match_genes`.
+
+        Parameters
+        ----------
+        adata
+            Annotated data.
+        gene_key
+            Column of ``var`` with gene names.
+        min_coverage
+            Least fraction of the genes that the networks use.
+
+        Returns
+        -------
+        Columns of all genes that count for depth; the coverage is that of the networks' genes.
+        """
+        used = np.unique(np.concatenate([p.genes.cpu().numpy() for p in self.module.parts]))
+        match = match_genes(
+            adata, [self.genes[i] for i in used], gene_key=gene_key, min_coverage=min_coverage
+        )
+        everything = match_genes(
+            adata,
+            self.genes,
+            gene_key=None if match.source == "var_names" else match.source,
+            min_coverage=0.0,
+        )
+        return match._replace(columns=everything.columns)
+
+    # ------------------------------------------------------------------ whole clocks
+
+    @classmethod
+    def average(cls, clocks: Sequence[AgeClock]) -> AgeClock:
+        """Clock that predicts the mean of ``clocks``, which must share genes and covariates.
+
+        Parameters
+        ----------
+        clocks
+            Trained clocks, for example those of cross-fitting.
+
+        Returns
+        -------
+        A trained clock without data. It shares no memory with ``clocks``.
+
+        Raises
+        ------
+        ValueError
+            If ``clocks`` is empty, one is untrained, or their genes or settings differ.
+        """
+        if not clocks or not all(clock.is_trained_ for clock in clocks):
+            raise ValueError("Expected at least one clock, all of them trained.")
+        descriptions = [clock._description() for clock in clocks]
+        for name in ("genes", "keys", "target_sum", "network", "age_unit"):
+            if any(d[name] != descriptions[0][name] for d in descriptions):
+                raise ValueError(f"The clocks differ in {name!r}; only like ones average.")
+        merged = {**descriptions[0], "parts": [p for d in descriptions for p in d["parts"]]}
+        tensors: dict[str, torch.Tensor] = {}
+        n_parts = 0
+        for clock in clocks:
+            for part in clock.module.parts:
+                state = part.state_dict().items()
+                tensors |= {f"parts.{n_parts}.{k}": v.detach().clone() for k, v in state}
+                n_parts += 1
+        return cls._restore(merged, tensors)
+
+    def split(self) -> list[AgeClock]:
+        """Give back the clocks that :meth:`average` was made of, in their order.
+
+        Returns
+        -------
+        One clock per part; a clock that was trained once gives a copy of itself.
+        """
+        description = self._description()
+        return [
+            self._restore(
+                {**description, "parts": [part_description]},
+                {f"parts.0.{k}": v.detach().clone() for k, v in part.state_dict().items()},
+            )
+            for part_description, part in zip(description["parts"], self.module.parts, strict=True)
+        ]
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "genes": self.genes,
+            "age_unit": self.age_unit,
+            "target_sum": self.target_sum,
+            "network": self.network_settings,
+            "keys": self.keys,
+            "settings": {
+                "n_top_genes": self.n_top_genes,
+                "n_inner_folds": self.n_inner_folds,
+                "n_repeats": self.n_repeats,
+            },
+            "parts": [
+                {
+                    "n_genes": len(part.genes),
+                    "n_members": len(part.members),
+                    "categories": categories,
+                }
+                for part, categories in zip(self.module.parts, self.categories, strict=True)
+            ],
+        }
+
+    @classmethod
+    def _restore(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+    ) -> AgeClock:
+        clock = cls(
+            target_sum=description["target_sum"],
+            **description["network"],
+            **description["settings"],
+        )
+        clock.genes = list(description["genes"])
+        clock.age_unit = description["age_unit"]
+        clock.keys = dict(description["keys"])
+        clock.categories = [dict(part["categories"]) for part in description["parts"]]
+        with seeded(0):  # the networks' random start is overwritten at once
+            parts = [
+                ClockPart(
+                    torch.zeros(part["n_genes"], dtype=torch.int64),
+                    n_codes(part["categories"], clock.keys),
+                    part["n_members"],
+                    clock.network_settings,
+                )
+                for part in description["parts"]
+            ]
+        clock.module = AgeClockModule(parts)
+        clock.module.load_state_dict(tensors)
+        clock.module.eval()
+        clock.is_trained_ = True
+        return clock
+
+    def save(self, dir_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Save the clock to a directory: one JSON file, one safetensors file, no pickle, no data.
+
+        Parameters
+        ----------
+        dir_path
+            Directory; it is made if missing.
+        overwrite
+            Replace a clock that is there.
+
+        Raises
+        ------
+        FileExistsError
+            There is a clock and ``overwrite`` is ``False``.
+        ValueError
+            The clock is not trained.
+        """
+        if not self.is_trained_:
+            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
+        write_clock(
+            Path(dir_path), self._description(), self.module.state_dict(), overwrite=overwrite
+        )
+
+    @classmethod
+    def load(cls, dir_path: str | os.PathLike[str]) -> AgeClock:
+        """Load a clock saved with :meth:`save`; nothing in it is executed.
+
+        Parameters
+        ----------
+        dir_path
+            Directory of the clock.
+
+        Returns
+        -------
+        A trained clock without data.
+
+        Raises
+        ------
+        ValueError
+            The directory is not a saved clock, or is damaged or from a newer version.
+        """
+        description, tensors = read_clock(Path(dir_path))
+        try:
+            return cls._restore(description, tensors)
+        except (AttributeError, LookupError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"{str(dir_path)!r} is not a whole saved clock: its files do not fit together "
+                f"({error}). Save or copy it again."
+            ) from error
+
+
+def _bare_registry() -> dict[str, Any]:
+    return {"model_name": "AgeClock", "setup_args": {}, "field_registries": {}}

@@ -1,0 +1,132 @@
+"""Training of an age clock: lockstep of the members, stopping by pooled held-out donors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from scvi.train import TrainingPlan
+from torch import Tensor
+
+from ..module import AgeClockModule
+
+
+def held_out_output(outputs: Tensor, learns: Tensor) -> Tensor:
+    """Mean output per unit over the members that did not learn from it: shape (units,)."""
+    held_out = (1 - learns).to(outputs)
+    return (outputs * held_out).sum(0) / held_out.sum(0)
+
+
+def unexplained(output: Tensor, age: Tensor) -> Tensor:
+    """``1 − r²`` of output and age, 1 where they do not go together; scale does not matter."""
+    x, y = output - output.mean(), age - age.mean()
+    norm = torch.sqrt((x**2).sum() * (y**2).sum())
+    r = (x * y).sum() / norm if norm > 0 else torch.zeros(())
+    return 1 - r.clamp(min=0) ** 2
+
+
+class AgeTrainingPlan(TrainingPlan):
+    """Optimises all members at once with AdamW; validates each on the donors held out from it.
+
+    Parameters
+    ----------
+    module
+        The module.
+    lr
+        Learning rate.
+    weight_decay
+        Weight decay.
+    """
+
+    def __init__(self, module: AgeClockModule, *, lr: float, weight_decay: float) -> None:
+        super().__init__(
+            module,
+            lr=lr,
+            weight_decay=weight_decay,
+            optimizer="Custom",
+            optimizer_creator=lambda parameters: torch.optim.AdamW(
+                parameters, lr=lr, weight_decay=weight_decay, fused=True
+            ),
+        )
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Pass through to the module."""
+        return self.module(*args, **kwargs)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch of donors."""
+        _, _, losses = self.forward(batch)
+        self.log(
+            "train_loss",
+            losses.extra_metrics["error"],
+            on_step=False,
+            on_epoch=True,
+            batch_size=losses.n_obs_minibatch,
+        )
+        return losses.loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Part of the age variance that the pooled held-out predictions leave unexplained."""
+        _, generated = self.module(batch, compute_loss=False)
+        output = held_out_output(generated["unit"], batch["learns"])
+        self.log("validation_loss", unexplained(output, batch["age"]), on_epoch=True, batch_size=1)
+
+
+class KeepBest(Callback):
+    """Stop when ``validation_loss`` no longer falls, and go back to the best state.
+
+    Parameters
+    ----------
+    patience
+        Epochs without improvement after which training stops.
+    window
+        Epochs over which the loss is averaged: single values are noisy with few donors.
+    min_delta
+        Least improvement that counts.
+    """
+
+    def __init__(self, *, patience: int, window: int = 3, min_delta: float = 1e-4) -> None:
+        self.patience = patience
+        self.window = window
+        self.min_delta = min_delta
+        self.best_epoch = -1
+        self._best_loss = np.inf
+        self._recent: list[float] = []
+        self._state: dict[str, Tensor] | None = None
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare with the best so far."""
+        self._recent.append(float(trainer.callback_metrics["validation_loss"]))
+        loss = float(np.mean(self._recent[-self.window :]))
+        if loss < self._best_loss - self.min_delta:
+            self._best_loss, self.best_epoch = loss, trainer.current_epoch
+            state = pl_module.module.state_dict()
+            self._state = {name: value.detach().clone() for name, value in state.items()}
+        elif trainer.current_epoch - self.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go back to the best state."""
+        if self._state is not None:
+            pl_module.module.load_state_dict(self._state)
+
+
+class EpochCounter(Callback):
+    """Call functions after every epoch.
+
+    Parameters
+    ----------
+    ticks
+        Called with nothing; ``None`` entries are passed over.
+    """
+
+    def __init__(self, ticks: Sequence[Callable[[], None] | None]) -> None:
+        self.ticks = [tick for tick in ticks if tick is not None]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One epoch is over."""
+        for tick in self.ticks:
+            tick()

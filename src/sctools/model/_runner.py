@@ -1,0 +1,87 @@
+"""One way to run a scvi-tools training: quietly, and without touching the global random state."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from scvi.model.base import BaseModelClass
+from scvi.train import TrainRunner
+from tqdm.auto import tqdm
+
+_CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch, numpy and random inside the block and restore their states after it."""
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's notices about devices, workers and logging to itself inside the block."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def progress(total: int | bool | None, description: str) -> Iterator[Callable[[], None] | None]:
+    """Progress bar over ``total`` epochs: a function to call after each, or ``None``."""
+    if not total:
+        yield None
+        return
+    with tqdm(total=total, desc=description, unit="epoch", leave=False) as bar:
+        yield lambda: bar.update() and None
+
+
+def run_training(
+    model: BaseModelClass,
+    plan: LightningModule,
+    data: LightningDataModule,
+    *,
+    max_epochs: int,
+    accelerator: str,
+    devices: int | list[int] | str,
+    **trainer_kwargs: Any,
+) -> None:
+    """Fit ``plan`` on ``data`` and leave history and state in ``model``."""
+    with quiet():
+        TrainRunner(
+            model,
+            training_plan=plan,
+            data_splitter=data,
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            enable_progress_bar=False,
+            **trainer_kwargs,
+        )()

@@ -1,0 +1,143 @@
+"""Reading of expression values: checks, row blocks and depth normalisation, sparse throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from .._validate import listing
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+LARGEST_LOG = 30.0
+"""No log1p of depth-normalised counts is larger: e^30 is 10^13."""
+
+
+def get_expression(adata: AnnData, layer: str | None) -> Any:
+    """``adata.X`` or ``adata.layers[layer]``, as stored."""
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise ValueError(
+            f"Expected at least one cell and one gene, found {adata.n_obs} cells × "
+            f"{adata.n_vars} genes. Was `adata` filtered down to nothing?"
+        )
+    layers = [name for name in adata.layers if name is not None]
+    if layer is None:
+        if adata.X is None:
+            raise ValueError(
+                f"`adata.X` is empty. Name the layer with counts: `layer=` (available: "
+                f"{listing(layers)})."
+            )
+        return adata.X
+    if layer not in layers:
+        raise KeyError(
+            f"`layer={layer!r}` is not in `adata.layers`. Available: {listing(layers)}. "
+            "`layer=None` reads `adata.X`."
+        )
+    return adata.layers[layer]
+
+
+def check_values(values: np.ndarray, *, where: str, log_normalized: bool) -> None:
+    """Raise ``ValueError`` unless ``values`` are counts (or log-normalised, where declared)."""
+    if values.size == 0:
+        return
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise TypeError(f"{where} must hold numbers, found dtype {values.dtype}.")
+    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise ValueError(
+            f"{where} must be finite, found {bad} NaN or infinite values. Set or remove them first."
+        )
+    low, high = values.min(), values.max()
+    kind = "log1p of depth-normalised counts" if log_normalized else "counts"
+    if low < 0:
+        raise ValueError(
+            f"{where} must hold {kind}, which are never negative; found {low:.4g}. Scaled or "
+            "regressed-out data cannot be used: pass the layer that holds the counts (`layer=`)."
+        )
+    whole = not np.issubdtype(values.dtype, np.floating) or bool((values == np.floor(values)).all())
+    if log_normalized:
+        if high > LARGEST_LOG or (whole and high > 1):
+            raise ValueError(
+                f"`log_normalized=True` declares log1p of depth-normalised counts, but {where} "
+                f"looks like counts (largest value {high:.4g}"
+                f"{', all whole numbers' if whole else ''}). Leave `log_normalized=False` for "
+                "counts."
+            )
+    elif not whole:
+        fraction = values[values != np.floor(values)][0]
+        raise ValueError(
+            f"{where} must hold raw counts (whole numbers), found {fraction:.4g} (largest value "
+            f"{high:.4g}). If the counts are in a layer, name it with `layer=`; if `adata.raw` has "
+            "them, use `adata.raw.to_adata()`; if the values are log1p of depth-normalised counts, "
+            "say so with `log_normalized=True`. Any other normalisation cannot be used."
+        )
+
+
+def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
+    """Yield ``(first row, CSR block)`` of at most ``size`` rows, in order; one block in memory.
+
+    Takes numpy arrays, scipy sparse matrices and backed HDF5/zarr matrices alike.
+    """
+    if sp.issparse(matrix) and matrix.format != "csr":
+        matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
+    for start in range(0, matrix.shape[0], size):
+        block = sp.csr_matrix(matrix[start : start + size])
+        if not block.has_canonical_format:
+            block = block.copy()
+            block.sum_duplicates()
+        yield start, block
+
+
+def describe(layer: str | None) -> str:
+    """Name of the matrix for messages."""
+    return "`adata.X`" if layer is None else f"`adata.layers[{layer!r}]`"
+
+
+class Normalizer:
+    """Turns CSR blocks of ``adata`` into log1p values of a model's genes, scaled to a fixed depth.
+
+    Depth is the total over the model's genes, so that further genes in ``adata`` change nothing,
+    and is scaled to ``target_sum`` whatever else is in the file.
+
+    Parameters
+    ----------
+    columns
+        Column of every model gene in ``adata``, −1 where missing.
+    n_vars
+        Number of variables of ``adata``.
+    target_sum
+        Depth that each cell is scaled to.
+    log_normalized
+        The values are log1p of depth-normalised counts; they are brought to ``target_sum`` too.
+    """
+
+    def __init__(
+        self, columns: np.ndarray, n_vars: int, *, target_sum: float, log_normalized: bool
+    ) -> None:
+        self.n_genes = len(columns)
+        self.target_sum = target_sum
+        self.log_normalized = log_normalized
+        self._gene_of = np.full(n_vars, -1, dtype=np.int64)
+        self._gene_of[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
+
+    def __call__(self, block: sp.csr_matrix) -> tuple[sp.csr_matrix, np.ndarray]:
+        """Return the normalised block (cells × model genes, float32) and each cell's total."""
+        gene = self._gene_of[block.indices]
+        keep = gene >= 0
+        kept_before = np.concatenate([[0], np.cumsum(keep)])
+        indptr = kept_before[block.indptr]
+        values = block.data[keep].astype(np.float64)
+        if self.log_normalized:
+            np.expm1(values, out=values)
+        rows = np.repeat(np.arange(block.shape[0]), np.diff(indptr))
+        totals = np.bincount(rows, weights=values, minlength=block.shape[0])
+        values *= self.target_sum / np.where(totals > 0, totals, 1.0)[rows]
+        result = sp.csr_matrix(
+            (np.log1p(values).astype(np.float32), gene[keep], indptr),
+            shape=(block.shape[0], self.n_genes),
+        )
+        return result, totals

@@ -1,0 +1,7 @@
+"""Tools: each trains or applies a model and writes its results into the AnnData."""
+
+from __future__ import annotations
+
+from ._age_clock import age_clock
+
+__all__ = ["age_clock"]

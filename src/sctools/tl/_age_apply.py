@@ -1,0 +1,111 @@
+"""A trained age clock applied to new cells."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..pp._cohort import read_cohort
+from ._age_record import Result, assess, donor_table, gene_coverage, recorded_params
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import AgeClock
+
+logger = logging.getLogger("sctools")
+
+DEFAULT_CELL_TYPE_KEY = "cell_type"
+DEFAULT_DONOR_KEY = "donor_id"
+
+
+def apply_clock(
+    adata: AnnData,
+    model: AgeClock | str | os.PathLike[str],
+    *,
+    age_key: str,
+    donor_key: str | None,
+    sample_key: str | None,
+    cell_type_key: str | None,
+    covariate_keys: Sequence[str] | Mapping[str, str] | None,
+    layer: str | None,
+    log_normalized: bool,
+    gene_key: str | None,
+    min_coverage: float,
+    batch_size: int,
+) -> Result:
+    from ..model import AgeClock
+
+    if isinstance(model, str | os.PathLike):
+        model = AgeClock.load(model)
+    if not isinstance(model, AgeClock):
+        raise TypeError(
+            "`model` must be a `sctools.model.AgeClock` or the directory of a saved one, found "
+            f"{type(model).__name__}."
+        )
+    if donor_key == DEFAULT_DONOR_KEY and donor_key not in adata.obs.columns:
+        logger.info("No column %r in adata.obs: every cell is aged on its own.", donor_key)
+        donor_key = None
+    if cell_type_key == DEFAULT_CELL_TYPE_KEY:
+        cell_type_key = None  # the clock's own name for it, if it has one
+    has_ages = donor_key is not None and age_key in adata.obs.columns
+    cohort = None
+    if donor_key is not None:
+        cohort = read_cohort(
+            adata,
+            age_key=age_key if has_ages else None,
+            donor_key=donor_key,
+            sample_key=sample_key,
+        )
+    predicted = model.predict(
+        adata,
+        donor_key=donor_key,
+        sample_key=sample_key,
+        cell_type_key=cell_type_key,
+        covariate_keys=covariate_keys,
+        layer=layer,
+        log_normalized=log_normalized,
+        gene_key=gene_key,
+        min_coverage=min_coverage,
+        batch_size=batch_size,
+    )
+    cell_type_key = cell_type_key or model.keys.get("cell_type_key")
+    record: dict[str, Any] = {
+        "params": recorded_params(
+            method="gma",
+            mode="applied",
+            age_key=age_key if has_ages else None,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            cell_type_key=cell_type_key if cell_type_key in adata.obs.columns else None,
+            covariate_keys=covariate_columns(
+                covariate_keys or model.keys.get("covariate_keys") or []
+            ),
+            layer=layer,
+            log_normalized=log_normalized,
+        ),
+        "age_unit": model.age_unit,
+        "coverage": gene_coverage(model, adata, gene_key, min_coverage),
+    }
+    columns: dict[str, Any] = {"predicted": predicted}
+    if cohort is None:
+        return model, columns, record
+    known = np.flatnonzero(np.isfinite(cohort.age))
+    mean_age = np.full(cohort.n_units, np.nan)
+    if len(known):
+        # Each donor is compared with the mean of the others: its own age is not known beforehand.
+        donor = cohort.donor_code
+        for i in known:
+            others = known[donor[known] != donor[i]]
+            mean_age[i] = cohort.age[others].mean() if len(others) else np.nan
+    donors = donor_table(cohort, predicted, mean_age)
+    return model, *assess(columns, record, donors, cohort, held_out=False)
+
+
+def covariate_columns(keys: Sequence[str] | Mapping[str, str]) -> list[str]:
+    """Columns of ``obs`` that ``covariate_keys`` names."""
+    return list(keys.values()) if isinstance(keys, Mapping) else list(keys)

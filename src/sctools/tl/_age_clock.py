@@ -1,0 +1,266 @@
+"""Predicted ages of cells and donors."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._docs import docs
+from .._keys import AGE_CLOCK, AgeClockKeys
+from .._settings import settings
+from .._validate import listing
+from ._age_apply import (
+    DEFAULT_CELL_TYPE_KEY,
+    DEFAULT_DONOR_KEY,
+    apply_clock,
+    covariate_columns,
+)
+from ._age_cross_fit import cross_fit
+from ._age_record import write_result
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import AgeClock
+
+logger = logging.getLogger("sctools")
+
+
+@docs.dedent
+def age_clock(
+    adata: AnnData,
+    model: AgeClock | str | os.PathLike[str] | None = None,
+    *,
+    age_key: str = "age",
+    donor_key: str | None = DEFAULT_DONOR_KEY,
+    sample_key: str | None = None,
+    cell_type_key: str | None = DEFAULT_CELL_TYPE_KEY,
+    covariate_keys: Sequence[str] | Mapping[str, str] | None = None,
+    layer: str | None = None,
+    log_normalized: bool = False,
+    gene_key: str | None = None,
+    min_coverage: float = 0.5,
+    n_folds: int = 5,
+    model_kwargs: Mapping[str, Any] | None = None,
+    train_kwargs: Mapping[str, Any] | None = None,
+    batch_size: int = 4096,
+    key_added: str = AGE_CLOCK,
+    rng: int | np.random.Generator | None = 0,
+    progress_bar: bool | None = None,
+    copy: bool = False,
+    return_model: bool = False,
+) -> Any:
+    """Predict the age of every cell and donor from raw counts.
+
+    Without ``model`` a clock is trained on ``adata`` itself and *cross-fitted*: donors are split
+    into folds, and every donor with a known age is predicted by a clock that saw none of its cells.
+    Cells of donors without an age get the mean of the fold clocks. With ``model`` a trained clock
+    is applied; ages are then not needed.
+
+    A cell's value is the calibrated age of its donor plus the cell's own deviation, so the mean
+    over a donor's cells is the donor's predicted age. Predictions are shrunk towards the mean age
+    as far as held-out donors demand; a clock that does not beat the mean age says so.
+
+    Parameters
+    ----------
+    adata
+        Annotated data, cells × genes, with counts.
+    model
+        :class:`~sctools.model.AgeClock`, or the directory of a saved one. ``None`` cross-fits.
+    age_key
+        Column of ``obs`` with ages: numbers, NaN where unknown, one per donor (or sample). The unit
+        is ``adata.uns["age_unit"]``, years where that is missing.
+    donor_key
+        Column of ``obs`` that tells donors apart. With a ``model`` it may be ``None`` (or the
+        default column may be missing): every cell then stands on its own.
+    sample_key
+        Column of ``obs`` that tells a donor's samples apart, where donors gave several at different
+        ages. Each sample is predicted; folds and tests stay by donor.
+    cell_type_key
+        Column of ``obs`` with cell types; expression is centred within each. ``None`` for none. A
+        missing column raises, unless it is the default.
+    covariate_keys
+        Further categorical columns of ``obs`` to predict from, such as ``["sex"]``. With a
+        ``model`` the names used in training are taken; a mapping names other columns for them.
+    layer
+        Layer with counts. ``None`` reads ``adata.X``.
+    log_normalized
+        The values are log1p of depth-normalised counts. Never guessed: by default counts are
+        expected and checked.
+    gene_key
+        Column of ``var`` with the gene names that a given ``model`` knows. By default
+        ``var_names``, then common columns; see :func:`sctools.pp.match_genes`.
+    min_coverage
+        Least fraction of a given model's genes that must be found.
+    n_folds
+        Number of donor folds, at least 2; never more than donors.
+    model_kwargs
+        Arguments for :class:`~sctools.model.AgeClock`. Only without ``model``.
+    train_kwargs
+        Arguments for :meth:`sctools.model.AgeClock.train`. Only without ``model``.
+    batch_size
+        Cells that are read at a time in prediction; it never changes results.
+    key_added
+        Name of the result.
+    %(rng)s
+    progress_bar
+        Show a progress bar while training. ``None`` follows ``sctools.settings.progress_bar``.
+    copy
+        Work on a copy and return it.
+    return_model
+        Return the clock: the given one, or one that predicts the mean of the fold clocks
+        (:meth:`sctools.model.AgeClock.split` gives these back).
+
+    Returns
+    -------
+    ``None``; the copy with ``copy=True``; the clock with ``return_model=True``; ``(copy, clock)``
+    with both. Written to ``adata``:
+
+    - ``obs[key_added]``: predicted age, float64, in the unit of age;
+    - ``obs[key_added + "_acceleration"]``: residual of the predicted on the known age, from a line
+      over donors, float64 (where ages are known);
+    - ``obs[key_added + "_fold"]``: fold whose clock predicted the cell, categorical strings, NaN
+      for donors without an age (after cross-fitting);
+    - ``uns[key_added]``: ``params``, ``age_unit``, ``donors`` (one row per donor or sample: age,
+      predicted age, ``mean_age`` of the donors it was compared with, acceleration, fold, number of
+      cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, and ``mae_mean`` of
+      the mean age; ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``; and a
+      ``message`` in words), ``coverage`` of genes, ``history`` of training, and ``acceleration``
+      (intercept and slope of the line).
+
+    Raises
+    ------
+    KeyError
+        A column or layer is missing, or there are neither ages nor a model.
+    TypeError
+        Ages are not numbers, or ``model`` is not a clock.
+    ValueError
+        Values are not counts (or not log-normalised where that is declared); fewer than 3 donors
+        with an age, all ages equal, negative or unknown; a donor with two ages or without a name;
+        repeated ``var_names``; too few of the model's genes; a directory that is not a saved clock.
+        ``adata`` is then as it was.
+
+    Notes
+    -----
+    The network is that of scAgeClock without its inert attention block: G. Xie, *scAgeClock*,
+    npj Aging 2026, doi:10.1038/s41514-026-00379-5. Cross-fitting, pseudocells and calibration are
+    ours; see the user guide.
+
+    Examples
+    --------
+    >>> import sctools
+    >>> adata = sctools.datasets.aging_cohort(12, n_genes=200, n_age_genes=20, cells_per_donor=20)
+    >>> few = {"max_epochs": 2}  # for a quick example only
+    >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few, progress_bar=False)
+    >>> adata.obs["age_clock"].notna().all()
+    np.True_
+    >>> sorted(adata.uns["age_clock"]["metrics"])
+    ['beats_mean', 'cell', 'donor', 'message', 'p_value']
+    """
+    keys = _result_keys(key_added)
+    inputs = [
+        age_key,
+        donor_key,
+        sample_key,
+        cell_type_key,
+        *covariate_columns(covariate_keys or []),
+    ]
+    _keep_inputs(keys, inputs)
+    if adata.isbacked and adata.is_view and not copy:
+        raise ValueError(
+            "Results cannot be written to a view of a backed file. Load it first: "
+            "`adata = adata.to_memory()`."
+        )
+    if model is None:
+        result = cross_fit(
+            adata,
+            age_key=age_key,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            cell_type_key=_default_cell_type(adata, cell_type_key),
+            covariate_keys=_key_list(covariate_keys),
+            layer=layer,
+            log_normalized=log_normalized,
+            n_folds=n_folds,
+            model_kwargs=dict(model_kwargs or {}),
+            train_kwargs=dict(train_kwargs or {}),
+            batch_size=batch_size,
+            rng=rng,
+            progress_bar=settings.progress_bar if progress_bar is None else progress_bar,
+        )
+    else:
+        if model_kwargs or train_kwargs:
+            raise ValueError(
+                "`model_kwargs` and `train_kwargs` are for training, but a trained `model` was "
+                "given. Leave them out, or leave `model` out to train."
+            )
+        result = apply_clock(
+            adata,
+            model,
+            age_key=age_key,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            cell_type_key=cell_type_key,
+            covariate_keys=covariate_keys,
+            layer=layer,
+            log_normalized=log_normalized,
+            gene_key=gene_key,
+            min_coverage=min_coverage,
+            batch_size=batch_size,
+        )
+    clock, columns, record = result
+    target = adata
+    if copy:
+        target = adata.to_memory() if adata.isbacked else adata.copy()
+    write_result(target, keys, columns, record)
+    if "metrics" in record:
+        level = logging.INFO if record["metrics"]["beats_mean"] else logging.WARNING
+        logger.log(level, record["metrics"]["message"])
+    returned = [value for value, asked in ((target, copy), (clock, return_model)) if asked]
+    return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
+
+
+def _result_keys(key_added: Any) -> AgeClockKeys:
+    if not isinstance(key_added, str) or not key_added or "/" in key_added:
+        raise ValueError(
+            f"`key_added` must be a name without '/', which files use for folders; found "
+            f"{key_added!r}."
+        )
+    return AgeClockKeys.of(key_added)
+
+
+def _keep_inputs(keys: AgeClockKeys, inputs: Sequence[str | None]) -> None:
+    taken = [name for name in (keys.predicted, keys.acceleration, keys.fold) if name in inputs]
+    if taken:
+        raise ValueError(
+            f"`key_added={keys.uns!r}` would overwrite {listing(taken)} in `adata.obs`, which is "
+            "read here. Choose another name."
+        )
+
+
+def _default_cell_type(adata: AnnData, cell_type_key: str | None) -> str | None:
+    if cell_type_key == DEFAULT_CELL_TYPE_KEY and cell_type_key not in adata.obs.columns:
+        logger.warning(
+            "No column 'cell_type' in adata.obs: the clock works without cell types. Name their "
+            "column with `cell_type_key=` (available: %s), or pass None.",
+            listing(adata.obs.columns),
+        )
+        return None
+    return cell_type_key
+
+
+def _key_list(keys: Sequence[str] | Mapping[str, str] | None) -> list[str]:
+    if isinstance(keys, str):
+        raise TypeError(
+            f"`covariate_keys` must be a list of columns, found the string {keys!r}. Write "
+            f"`covariate_keys=[{keys!r}]`."
+        )
+    if isinstance(keys, Mapping):
+        raise TypeError(
+            "`covariate_keys` as a mapping is for a given `model`; to train, list the columns."
+        )
+    return list(keys or [])

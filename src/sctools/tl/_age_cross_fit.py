@@ -1,0 +1,217 @@
+"""Cross-fitting of an age clock: every donor is predicted by a clock that never saw it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .._validate import check_obs_key
+from ..pp._clock_input import ClockInput
+from ..pp._cohort import BOTH_WAYS, read_ages, read_cohort
+from ..pp._expression import get_expression
+from ..pp._match_genes import check_unique_genes
+from ._age_folds import UNLABELLED, assign_folds
+from ._age_record import (
+    Result,
+    assess,
+    donor_table,
+    gene_coverage,
+    plain,
+    recorded_params,
+    training_table,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import AgeClock
+
+
+def cross_fit(
+    adata: AnnData,
+    *,
+    age_key: str,
+    donor_key: str | None,
+    sample_key: str | None,
+    cell_type_key: str | None,
+    covariate_keys: list[str],
+    layer: str | None,
+    log_normalized: bool,
+    n_folds: int,
+    model_kwargs: dict[str, Any],
+    train_kwargs: dict[str, Any],
+    batch_size: int,
+    rng: int | np.random.Generator | None,
+    progress_bar: bool,
+) -> Result:
+    check_obs_key(adata, age_key, argument="age_key", mend=BOTH_WAYS)
+    if donor_key is None:
+        raise ValueError(
+            "Cross-fitting needs donors: name their column with `donor_key=`. Without donors only "
+            "a trained clock can be applied (`model=`)."
+        )
+    check_obs_key(adata, donor_key, argument="donor_key", mend=BOTH_WAYS)
+    _check_n_folds(n_folds)
+    from ..model import AgeClock
+    from ..model._runner import progress
+
+    check_unique_genes(adata)
+    optional = [("sample_key", sample_key), ("cell_type_key", cell_type_key)]
+    for argument, name in [*optional, *(("covariate_keys", key) for key in covariate_keys)]:
+        if name is not None:
+            check_obs_key(adata, name, argument=argument)
+    work = _light_copy(
+        adata, [age_key, donor_key, sample_key, cell_type_key, *covariate_keys], layer
+    )
+    work.obs[age_key] = read_ages(work, age_key)
+    names = ClockInput(
+        age_key, donor_key, sample_key, cell_type_key, covariate_keys, None, log_normalized
+    )
+    names.check(work)
+    cohort = read_cohort(work, age_key=age_key, donor_key=donor_key, sample_key=sample_key)
+    generator = np.random.default_rng(rng)
+    fold, n_folds = assign_folds(cohort, n_folds, generator)
+    cell_fold, mean_age = fold[cohort.unit], np.full(cohort.n_units, np.nan)
+    known = np.isfinite(cohort.age)
+
+    predicted = np.full(adata.n_obs, np.nan)
+    clocks: list[AgeClock] = []
+    max_epochs = int(train_kwargs.get("max_epochs", AgeClock.default_max_epochs()))
+    with progress(progress_bar and n_folds * max_epochs, "age clock") as tick:
+        for k in range(n_folds):
+            train = (cell_fold != k) & (cell_fold != UNLABELLED)
+            clock = _train(
+                work[train & known[cohort.unit]].copy(),
+                names,
+                model_kwargs,
+                {"rng": int(generator.integers(2**31)), **train_kwargs},
+                tick,
+                max_epochs,
+            )
+            clocks.append(clock)
+            rows = np.flatnonzero(cell_fold == k)
+            predicted[rows] = _predict(
+                clock, work[rows], donor_key, sample_key, log_normalized, batch_size
+            )
+            mean_age[fold == k] = cohort.age[(fold != k) & known].mean()
+    final = AgeClock.average(clocks)
+    _warn_of_empty(work)
+    rows = np.flatnonzero(cell_fold == UNLABELLED)
+    if len(rows):
+        predicted[rows] = _predict(
+            final, work[rows], donor_key, sample_key, log_normalized, batch_size, unseen=True
+        )
+        mean_age[fold == UNLABELLED] = cohort.age[known].mean()
+
+    labels = np.array([None if k == UNLABELLED else str(k) for k in fold], dtype=object)
+    folds = [str(k) for k in range(n_folds)]
+    columns = {"predicted": predicted, "fold": pd.Categorical(labels[cohort.unit], folds)}
+    donors = donor_table(cohort, predicted, mean_age)
+    donors.insert(donors.columns.get_loc("n_cells"), "fold", pd.Categorical(labels, folds))
+    record = {
+        "params": recorded_params(
+            **names._replace(layer=layer)._asdict(),
+            method="gma",
+            mode="cross_fit",
+            n_folds=n_folds,
+            rng=rng if isinstance(rng, int | np.integer) else None,
+            model_kwargs=plain(model_kwargs),
+            train_kwargs=plain(train_kwargs),
+        ),
+        "age_unit": final.age_unit,
+        "coverage": gene_coverage(final, work, None, 0.0),
+        "history": training_table(clocks),
+    }
+    return final, *assess(columns, record, donors, cohort, held_out=True)
+
+
+def _train(
+    adata: AnnData,
+    names: ClockInput,
+    model_kwargs: dict[str, Any],
+    train_kwargs: dict[str, Any],
+    tick: Callable[[], None] | None,
+    max_epochs: int,
+) -> AgeClock:
+    from ..model import AgeClock
+
+    AgeClock.register_anndata(adata, names)
+    clock = AgeClock(adata, **model_kwargs)
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        if tick is not None:
+            tick()
+
+    train_kwargs.setdefault("progress_bar", False)
+    clock.train(on_epoch=count, **train_kwargs)
+    while done < max_epochs:  # stopped early: the bar goes on to the next fold
+        count()
+    return clock
+
+
+def _predict(
+    clock: AgeClock,
+    adata: AnnData,
+    donor_key: str,
+    sample_key: str | None,
+    log_normalized: bool,
+    batch_size: int,
+    *,
+    unseen: bool = False,
+) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*have no counts in the clock's genes.*")
+        if not unseen:  # a fold may lack a label that the cohort has: no news to the user
+            warnings.filterwarnings("ignore", message=".*were not seen in training.*")
+        return clock.predict(
+            adata,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            log_normalized=log_normalized,
+            batch_size=batch_size,
+        )
+
+
+def _warn_of_empty(adata: AnnData) -> None:
+    """Warn once of cells without counts, not once per fold."""
+    empty = int((np.asarray(adata.X.sum(axis=1)).ravel() == 0).sum())
+    if empty:
+        warnings.warn(
+            f"{empty} cells have no counts; their ages rest on the donor and the covariates alone. "
+            "Consider `scanpy.pp.filter_cells`.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _light_copy(adata: AnnData, columns: Sequence[str | None], layer: str | None) -> AnnData:
+    """Private AnnData that shares the matrix, so that what scvi-tools writes stays out of sight."""
+    import anndata as ad
+
+    matrix = get_expression(adata, layer)
+    if hasattr(matrix, "dask"):
+        raise ValueError(
+            "Training reads the data many times and needs them in memory, found a dask array. Load "
+            "them first: `adata = adata.to_memory()`. A trained clock can be applied as it is."
+        )
+    if adata.isbacked:
+        matrix = adata.to_memory().X if layer is None else adata.to_memory().layers[layer]
+    names = list(dict.fromkeys(c for c in columns if c is not None))
+    work = ad.AnnData(
+        X=matrix, obs=adata.obs[names].copy(), var=pd.DataFrame(index=adata.var_names)
+    )
+    if "age_unit" in adata.uns:
+        work.uns["age_unit"] = str(adata.uns["age_unit"])
+    return work
+
+
+def _check_n_folds(n_folds: Any) -> None:
+    if isinstance(n_folds, bool) or not isinstance(n_folds, int | np.integer) or n_folds < 2:
+        raise ValueError(f"`n_folds` must be a whole number of at least 2, found {n_folds!r}.")

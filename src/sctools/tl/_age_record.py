@@ -1,0 +1,114 @@
+"""What :func:`sctools.tl.age_clock` writes: columns, donor table, metrics and how it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from .._keys import AgeClockKeys
+from ..pp._cohort import Cohort
+from ._age_metrics import cohort_metrics
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import AgeClock
+
+Result = tuple["AgeClock", dict[str, Any], dict[str, Any]]
+"""The clock, the columns for ``obs`` (by field of the keys) and the record for ``uns``."""
+
+
+def write_result(
+    adata: AnnData, keys: AgeClockKeys, columns: dict[str, Any], record: dict[str, Any]
+) -> None:
+    for field in ("predicted", "acceleration", "fold"):
+        name = getattr(keys, field)
+        if field in columns:
+            adata.obs[name] = columns[field]
+        elif name in adata.obs.columns:  # from an earlier run that knew more
+            del adata.obs[name]
+    adata.uns[keys.uns] = record
+
+
+def assess(
+    columns: dict[str, Any],
+    record: dict[str, Any],
+    donors: pd.DataFrame,
+    cohort: Cohort,
+    *,
+    held_out: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Add the donor table and, where ages are known, metrics and accelerations."""
+    record["donors"] = donors
+    known = donors[donors["age"].notna() & donors["mean_age"].notna()]
+    if len(known) >= 2:
+        cells = pd.DataFrame(
+            {
+                "age": cohort.age[cohort.unit],
+                "predicted": columns["predicted"],
+                "mean_age": donors["mean_age"].to_numpy()[cohort.unit],
+            }
+        ).dropna()
+        record["metrics"] = cohort_metrics(known, cells, unit=record["age_unit"], held_out=held_out)
+    if len(known) >= 3 and np.ptp(known["age"]) > 0:
+        slope, intercept = np.polyfit(known["age"], known["predicted"], 1)
+        record["acceleration"] = {"intercept": float(intercept), "slope": float(slope)}
+        expected = intercept + slope * cohort.age
+        donors["acceleration"] = donors["predicted"] - expected
+        columns["acceleration"] = columns["predicted"] - expected[cohort.unit]
+    return columns, record
+
+
+def donor_table(cohort: Cohort, predicted: np.ndarray, mean_age: np.ndarray) -> pd.DataFrame:
+    n_cells = np.bincount(cohort.unit, minlength=cohort.n_units)
+    table = pd.DataFrame({"donor": cohort.donor}, index=pd.Index(cohort.names, name="unit"))
+    if cohort.sample is not None:
+        table["sample"] = cohort.sample
+    table["age"] = cohort.age
+    table["predicted"] = np.bincount(cohort.unit, weights=predicted) / n_cells
+    table["mean_age"] = mean_age
+    table["acceleration"] = np.nan
+    table["n_cells"] = n_cells
+    return table
+
+
+def training_table(clocks: Sequence[AgeClock]) -> pd.DataFrame:
+    tables = []
+    for k, clock in enumerate(clocks):
+        table = pd.concat(clock.history.values(), axis=1).astype(float)
+        table.insert(0, "epoch", np.arange(len(table)))
+        table.insert(0, "fold", str(k))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def gene_coverage(
+    clock: AgeClock, adata: AnnData, gene_key: str | None, min_coverage: float
+) -> dict[str, Any]:
+    match = clock.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
+    return {
+        "n_genes": match.n_genes,
+        "n_found": match.n_found,
+        "fraction": match.fraction,
+        "id_type": match.id_type,
+    }
+
+
+def recorded_params(**values: Any) -> dict[str, Any]:
+    """Parameters for ``uns``: without ``None``, which older files cannot hold."""
+    values["sctools_version"] = __version__
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that a file can hold; others by their text."""
+    simple = (str, bool, int, float)
+    return {
+        name: value if isinstance(value, simple) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
