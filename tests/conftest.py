@@ -9,6 +9,8 @@ import matplotlib as mpl
 import pytest
 
 mpl.use("Agg")
+# The tests' networks are tiny: on a busy machine, threads would mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from anndata import AnnData

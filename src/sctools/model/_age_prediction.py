@@ -117,8 +117,9 @@ class PartPredictor:
         intercept, slope, ridge_slope = self.part.donor_line.tolist()
         unit_age = intercept + slope * unit_output + ridge_slope * self.ridge_output(unit)
         cell_mean = np.bincount(unit, weights=self.output) / np.bincount(unit)
-        # The slope for donors can be large; stretching single cells by it would inflate noise.
-        cell_slope = min(slope, float(self.part.age[1]))
+        # Networks count half for donors, so their own slope is twice theirs. Cells are not
+        # stretched beyond one: that would inflate noise.
+        cell_slope = min(2 * slope, float(self.part.age[1]))
         return unit_age[unit] + cell_slope * (self.output - cell_mean[unit])
 
 

@@ -102,5 +102,9 @@ def calibrate(
     cell = float(weight @ (deviation * age[unit])) / spread if spread > 0 else 0.0
     cell = min(1.0, max(0.0, cell)) * shrinkage(lines[0].slope / lines[0].error, n)
     return Calibration(
-        float(-(slopes @ centers)), *slopes.tolist(), float(-cell * centers[0]), cell
+        intercept=float(-(slopes @ centers)),
+        network=float(slopes[0]),
+        ridge=float(slopes[1]),
+        cell_intercept=float(-cell * centers[0]),
+        cell=cell,
     )

@@ -46,6 +46,8 @@ def _solve(
     x: np.ndarray, y: np.ndarray, learns: np.ndarray, power: float
 ) -> list[tuple[np.ndarray, float]]:
     """Weights and intercept for each penalty, from the units that ``learns`` marks."""
+    if not learns.any():  # a single donor, held out: the mean age for it
+        return [(np.zeros(x.shape[1]), 0.0)] * len(PENALTIES)
     mean, mean_age = x[learns].mean(axis=0), float(y[learns].mean())
     centered, target = x[learns] - mean, y[learns] - mean_age
     norm = np.sqrt((centered**2).sum(axis=0) * (target @ target))

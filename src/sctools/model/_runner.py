@@ -54,6 +54,17 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@contextlib.contextmanager
 def progress(total: int | bool | None, description: str) -> Iterator[Callable[[], None] | None]:
     """Progress bar over ``total`` epochs: a function to call after each, or ``None``."""
     if not total:
@@ -73,8 +84,12 @@ def run_training(
     devices: int | list[int] | str,
     **trainer_kwargs: Any,
 ) -> None:
-    """Fit ``plan`` on ``data`` and leave history and state in ``model``."""
-    with quiet():
+    """Fit ``plan`` on ``data`` and leave history and state in ``model``.
+
+    On one thread: the networks are small, and threads that wait for each other at every operation
+    took up to 35 times as long on a shared machine.
+    """
+    with quiet(), one_thread():
         TrainRunner(
             model,
             training_plan=plan,

@@ -61,8 +61,6 @@ class GatedNetwork(nn.Module):
         Heads of the attention block; 0 leaves it out.
     dropout_rate
         Dropout in the head, during training.
-    input_dropout_rate
-        Dropout of gene values, during training.
 
     Notes
     -----
@@ -81,7 +79,6 @@ class GatedNetwork(nn.Module):
         embedding_dim: int = 4,
         n_heads: int = 0,
         dropout_rate: float = 0.2,
-        input_dropout_rate: float = 0.3,
     ) -> None:
         super().__init__()
         embeddings = (nn.Embedding(n, embedding_dim) for n in n_categories)
@@ -89,7 +86,6 @@ class GatedNetwork(nn.Module):
         n_features = embedding_dim * len(n_categories) + n_genes
         self.gate = nn.Parameter(torch.ones(n_gates, n_genes))
         self.covariate_gate = nn.Parameter(torch.ones(n_features - n_genes))
-        self.input_dropout = nn.Dropout(input_dropout_rate)
         self.projection = nn.Linear(n_features, n_hidden)
         self.norm = nn.LayerNorm(n_hidden, eps=1e-5)
         self.attention = SelfAttention(n_hidden, n_heads) if n_heads else None
@@ -102,13 +98,12 @@ class GatedNetwork(nn.Module):
         """Predict from ``x`` (batch × genes) and ``codes`` (batch × covariates): shape (batch,)."""
         embedded = [embed(codes[:, k]) for k, embed in enumerate(self.embeddings)]
         weight = self.projection.weight
-        x = self.input_dropout(x)
         if len(self.gate) == 1:
             # The gate goes into the weight: one product of the batch fewer than gating the input.
             weight = weight * torch.cat([self.covariate_gate, self.gate[0]])
         else:
             weight = weight * F.pad(self.covariate_gate, (0, x.shape[1]), value=1.0)
-            x = x * self.gate[codes[:, 0]]
+            x = x * F.embedding(codes[:, 0], self.gate)  # faster backward than indexing
         u = torch.cat([*embedded, x], dim=1)
         z = self.norm(F.linear(u, weight, self.projection.bias))
         if self.attention is not None:

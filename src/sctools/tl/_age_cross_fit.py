@@ -203,6 +203,8 @@ def _light_copy(adata: AnnData, columns: Sequence[str | None], layer: str | None
         )
     if adata.isbacked:
         matrix = adata.to_memory().X if layer is None else adata.to_memory().layers[layer]
+    if hasattr(matrix, "tocsr"):  # rows are what training takes; CSR stays as it is
+        matrix = matrix.tocsr()
     names = list(dict.fromkeys(c for c in columns if c is not None))
     work = ad.AnnData(
         X=matrix, obs=adata.obs[names].copy(), var=pd.DataFrame(index=adata.var_names)

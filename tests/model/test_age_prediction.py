@@ -1,0 +1,61 @@
+"""Prediction from blocks of CSR rows against the layers, cell by cell."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from sctools.model import AgeClock
+
+from .._clocks import small_cohort
+
+
+@pytest.fixture(scope="module")
+def clock():
+    adata = small_cohort()
+    AgeClock.setup_anndata(adata)
+    clock = AgeClock(adata, n_repeats=1, n_hidden=16, head=(8,))
+    clock.train(max_epochs=3, lr=3e-3, progress_bar=False)
+    return clock
+
+
+def layered_ages(clock, adata):
+    """Ages of cells on their own: numpy normalisation, caps, layers in float64, line."""
+    X = adata.X.toarray().astype(np.float64)
+    x = np.log1p(X / X.sum(axis=1, keepdims=True) * clock.target_sum)
+    part = copy.deepcopy(clock.module.parts[0]).double().eval()
+    kinds = clock.categories[0]["cell_type"]
+    codes = torch.tensor([[kinds.index(kind)] for kind in adata.obs["cell_type"]])
+    capped = torch.minimum(torch.from_numpy(x)[:, part.genes], part.cap)
+    with torch.no_grad():
+        output = part(capped, codes).mean(dim=0).numpy()
+    intercept, slope = part.cell_line.tolist()
+    assert slope > 1
+    return intercept + slope * output
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
+def test_cells_on_their_own_are_aged_as_the_layers_say(clock, cap):
+    adata = small_cohort()
+    before = clock.module.parts[0].cap.clone()
+    plain = clock.predict(adata, donor_key=None)
+    try:
+        if cap is not None:
+            clock.module.parts[0].cap.fill_(cap)
+        found = clock.predict(adata, donor_key=None)
+        np.testing.assert_allclose(found, layered_ages(clock, adata), rtol=0, atol=1e-4)
+    finally:
+        clock.module.parts[0].cap.copy_(before)
+    assert (np.abs(found - plain).max() > 0.1) == (cap is not None)
+
+
+def test_the_cells_of_a_donor_share_its_age_and_keep_their_order(clock):
+    adata = small_cohort()
+    alone = clock.predict(adata, donor_key=None)
+    together = clock.predict(adata)
+    for donor in adata.obs["donor_id"].unique():
+        rows = (adata.obs["donor_id"] == donor).to_numpy()
+        assert np.corrcoef(alone[rows], together[rows])[0, 1] == pytest.approx(1)
