@@ -47,11 +47,16 @@ def test_onek1k_b_cells(data_dir, caplog):
     adata, result = run(data_dir, "onek1k_bcells_100donors", caplog)
     check(adata, result, caplog, n_donors=100, unit="years")
     assert adata.n_obs == 3726
+    donor = result["metrics"]["donor"]
+    assert donor["mae"] < donor["mae_mean"]
+    assert donor["r"] >= 0.25
 
 
 def test_velmeshev_glia(data_dir, caplog):
     adata, result = run(data_dir, "velmeshev2019_pfc_glia_23donors", caplog)
     check(adata, result, caplog, n_donors=23, unit="years")
+    donor = result["metrics"]["donor"]
+    assert donor["mae"] <= 1.03 * donor["mae_mean"]
 
 
 def test_mouse_liver_in_months(data_dir, caplog):

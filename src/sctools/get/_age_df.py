@@ -53,7 +53,8 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     --------
     >>> import sctools
     >>> adata = sctools.datasets.aging_cohort(n_donors=12, n_genes=200, cells_per_donor=30)
-    >>> sctools.tl.age_clock(adata)
+    >>> few = {"max_epochs": 2}  # for a quick example only
+    >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few)
     >>> cells = sctools.get.age_df(adata)
     >>> list(cells.columns)
     ['donor', 'cell_type', 'age', 'predicted', 'acceleration', 'fold']

@@ -68,7 +68,8 @@ def donor_age_df(
     --------
     >>> import sctools
     >>> adata = sctools.datasets.aging_cohort(n_donors=12, n_genes=200, cells_per_donor=30)
-    >>> sctools.tl.age_clock(adata)
+    >>> few = {"max_epochs": 2}  # for a quick example only
+    >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few)
     >>> len(sctools.get.donor_age_df(adata))
     12
     >>> by_type = sctools.get.donor_age_df(adata, groupby="cell_type")

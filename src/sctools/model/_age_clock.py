@@ -50,10 +50,10 @@ logger = logging.getLogger("sctools")
 class AgeClock(BaseModelClass):
     """Clock that predicts the age of donors and cells from expression and covariates.
 
-    An ensemble of gated networks (:class:`~sctools.module.GatedNetwork`, after scAgeClock) is
-    trained on pseudocells of donors; each member leaves some donors out. The pooled predictions for
-    the donors left out decide when to stop and how far predictions are shrunk towards the mean age,
-    so that a clock without a signal answers the mean age.
+    An ensemble of gated networks (after scAgeClock) is trained on pseudocells of donors, beside a
+    ridge regression on the donors' mean expression; each member leaves some donors out. The pooled
+    predictions for the donors left out decide when to stop and how far predictions are shrunk
+    towards the mean age, so that a clock without a signal answers the mean age.
 
     Most users want :func:`sctools.tl.age_clock`, which also predicts every donor by models that
     never saw it.
@@ -103,8 +103,8 @@ class AgeClock(BaseModelClass):
     >>> sctools.model.AgeClock.setup_anndata(adata)
     >>> clock = sctools.model.AgeClock(adata, n_repeats=1)
     >>> clock.train(max_epochs=2, progress_bar=False)
-    >>> clock.predict(adata).shape
-    (240,)
+    >>> clock.predict(adata).shape == (adata.n_obs,)
+    True
     """
 
     _module_cls = AgeClockModule
@@ -124,7 +124,6 @@ class AgeClock(BaseModelClass):
         target_sum: float = 1e4,
         n_inner_folds: int = 3,
         n_repeats: int = 3,
-        _description: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(adata, registry=_bare_registry() if adata is None else None)
         self.network_settings: dict[str, Any] = {
@@ -167,7 +166,6 @@ class AgeClock(BaseModelClass):
             self.age_unit = str(adata.uns.get("age_unit", "years"))
 
     @classmethod
-    @docs.get_sections(base="age_keys", sections=["Parameters"])
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -400,9 +398,9 @@ class AgeClock(BaseModelClass):
         """Predict the age of every cell.
 
         With donors, the prediction for a donor (from its mean expression per cell type, calibrated)
-        is shared by its cells and each cell adds its own deviation; the mean over a donor's cells
-        is the donor's predicted age. It depends on no other donor, on no order and on no batch
-        size. Without donors every cell stands on its own.
+        is shared by its cells, and each adds the deviation of its cell type in that donor and its
+        own; the mean over a donor's cells is the donor's predicted age. It depends on no other
+        donor, on no order and on no batch size. Without donors every cell stands on its own.
 
         Parameters
         ----------
@@ -438,13 +436,17 @@ class AgeClock(BaseModelClass):
         ValueError
             The clock is not trained, genes do not match, or values are not what was declared.
         """
+        if not self.is_trained_:
+            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
         if adata is None:
             adata = self.adata
+            if adata is None:
+                raise ValueError(
+                    "This clock has no data of its own: it was loaded or averaged. Pass `adata`."
+                )
             layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
             donor_key = self.keys["donor_key"]
             sample_key = self.keys["sample_key"]
-        if not self.is_trained_ or adata is None:
-            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
         matrix = get_expression(adata, layer)

@@ -102,7 +102,7 @@ class PartPredictor:
 
     @torch.inference_mode()
     def ages_with_donor(self, unit: np.ndarray) -> np.ndarray:
-        """Calibrated age of the cell's unit, plus the cell's own deviation from its unit."""
+        """Calibrated age of the cell's unit, plus deviations of its cell type and of its own."""
         if self.stratum is None:
             raise ValueError("The strata of the cells are needed.")
         n_units = int(unit.max()) + 1
@@ -116,11 +116,14 @@ class PartPredictor:
         unit_output = total / np.bincount(owner, weights=weight, minlength=n_units)
         intercept, slope, ridge_slope = self.part.donor_line.tolist()
         unit_age = intercept + slope * unit_output + ridge_slope * self.ridge_output(unit)
-        cell_mean = np.bincount(unit, weights=self.output) / np.bincount(unit)
+        # A stratum's output from its mean expression is sharper than the mean over its cells.
+        stratum_mean = np.bincount(self.stratum, weights=self.output) / n_cells
+        deviation = self.output + (output - stratum_mean)[self.stratum]
+        deviation -= (np.bincount(unit, weights=deviation) / np.bincount(unit))[unit]
         # Networks count half for donors, so their own slope is twice theirs. Cells are not
         # stretched beyond one: that would inflate noise.
         cell_slope = min(2 * slope, float(self.part.age[1]))
-        return unit_age[unit] + cell_slope * (self.output - cell_mean[unit])
+        return unit_age[unit] + cell_slope * deviation
 
 
 def group_cells(unit: np.ndarray, labels: pd.DataFrame) -> tuple[np.ndarray, int]:

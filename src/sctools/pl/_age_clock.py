@@ -94,7 +94,8 @@ def age_clock(
     --------
     >>> import sctools
     >>> adata = sctools.datasets.aging_cohort(n_donors=12, n_genes=200, cells_per_donor=30)
-    >>> sctools.tl.age_clock(adata)
+    >>> few = {"max_epochs": 2}  # for a quick example only
+    >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few)
     >>> ax = sctools.pl.age_clock(adata, color="sex", show=False)
     """
     result = check_result(adata, key, tool="age_clock")

@@ -61,9 +61,10 @@ def age_clock(
     Cells of donors without an age get the mean of the fold clocks. With ``model`` a trained clock
     is applied; ages are then not needed.
 
-    A cell's value is the calibrated age of its donor plus the cell's own deviation, so the mean
-    over a donor's cells is the donor's predicted age. Predictions are shrunk towards the mean age
-    as far as held-out donors demand; a clock that does not beat the mean age says so.
+    A cell's value is the calibrated age of its donor plus the deviations of its cell type in that
+    donor and of the cell itself, so the mean over a donor's cells is the donor's predicted age.
+    Predictions are shrunk towards the mean age as far as held-out donors demand; a clock that does
+    not beat the mean age says so.
 
     Parameters
     ----------
@@ -146,9 +147,9 @@ def age_clock(
 
     Notes
     -----
-    The network is that of scAgeClock without its inert attention block: G. Xie, *scAgeClock*,
-    npj Aging 2026, doi:10.1038/s41514-026-00379-5. Cross-fitting, pseudocells and calibration are
-    ours; see the user guide.
+    The networks follow scAgeClock, without its inert attention block: G. Xie, *scAgeClock*,
+    npj Aging 2026, doi:10.1038/s41514-026-00379-5. Gates per cell type, pseudocells, the ridge
+    regression over donors, cross-fitting and calibration are ours; see the user guide.
 
     Examples
     --------
