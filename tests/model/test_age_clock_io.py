@@ -107,9 +107,3 @@ def test_a_whole_format_that_fits_no_clock(tmp_path):
         write_clock(tmp_path, description, tensors(), overwrite=True)
         with pytest.raises(ValueError, match=r"not a whole saved clock.*do not fit together"):
             AgeClock.load(tmp_path)
-
-
-def test_loaded_clock_asks_for_data(tmp_path, trained):
-    trained.save(tmp_path / "clock")
-    with pytest.raises(ValueError, match="Pass `adata`"):
-        AgeClock.load(tmp_path / "clock").predict()

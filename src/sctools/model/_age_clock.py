@@ -201,6 +201,11 @@ class AgeClock(BaseModelClass):
         log_normalized
             The values are log1p of depth-normalised counts, not counts. Never guessed.
 
+        Returns
+        -------
+        ``None``. Written to ``adata``, as every scvi-tools model does:
+        ``uns["_scvi_uuid"]``, ``uns["_scvi_manager_uuid"]`` and ``obs["_scvi_donor"]``.
+
         Raises
         ------
         KeyError
@@ -211,11 +216,6 @@ class AgeClock(BaseModelClass):
             The values are not counts (or not log-normalised where that is declared), fewer than 3
             donors have an age, all ages are equal, a donor has two ages, donor names are missing or
             ``var_names`` repeat.
-
-        Notes
-        -----
-        Writes ``adata.uns["_scvi_uuid"]``, ``adata.uns["_scvi_manager_uuid"]`` and ``_scvi_*``
-        columns of ``obs``, as every scvi-tools model does.
         """
         names = ClockInput(
             age_key,
@@ -427,7 +427,7 @@ class AgeClock(BaseModelClass):
 
         Returns
         -------
-        Ages in :attr:`age_unit`, float64, shape (n_obs,).
+        Ages in the clock's ``age_unit``, float64, shape (n_obs,).
 
         Raises
         ------

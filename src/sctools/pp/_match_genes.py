@@ -36,7 +36,7 @@ _KINDS = {"ensembl": "Ensembl ids", "symbol": "symbols"}
 
 
 class GeneMatch(NamedTuple):
-    """Where a model's genes are in an AnnData; see :func:`match_genes`.
+    """Where a model's genes are in an AnnData; see :func:`sctools.pp.match_genes`.
 
     Attributes
     ----------
