@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import os
@@ -19,6 +20,7 @@ from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
 from .._docs import docs
+from .._settings import settings
 from ..module import AgeClockModule, ClockPart
 from ..pp._categories import categories_of
 from ..pp._clock_input import READ_ROWS, ClockInput
@@ -343,7 +345,8 @@ class AgeClock(BaseModelClass):
                 steps_per_epoch=steps_per_epoch,
                 rng=rng,
             )
-            with progress(progress_bar and max_epochs, "age clock") as tick:
+            shown = settings.progress_bar if progress_bar is None else progress_bar
+            with progress(shown and max_epochs, "age clock") as tick:
                 run_training(
                     self,
                     AgeTrainingPlan(self.module, lr=lr, weight_decay=weight_decay),
@@ -602,8 +605,8 @@ class AgeClock(BaseModelClass):
         )
         clock.genes = list(description["genes"])
         clock.age_unit = description["age_unit"]
-        clock.keys = dict(description["keys"])
-        clock.categories = [dict(part["categories"]) for part in description["parts"]]
+        clock.keys = copy.deepcopy(description["keys"])
+        clock.categories = [copy.deepcopy(part["categories"]) for part in description["parts"]]
         with seeded(0):  # the networks' random start is overwritten at once
             parts = [
                 ClockPart(
