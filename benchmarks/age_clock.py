@@ -227,7 +227,9 @@ def main() -> None:
         tables.append(table)
     if arguments.out is not None and tables:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        pd.concat(tables, ignore_index=True).drop(columns="seconds").to_csv(arguments.out, index=False)
+        pd.concat(tables, ignore_index=True).drop(columns="seconds").to_csv(
+            arguments.out, index=False
+        )
         print(f"wrote {arguments.out}")
 
 

@@ -38,9 +38,9 @@ class ClockInput(NamedTuple):
         for key, argument in covariates:
             check_obs_key(adata, key, argument=argument)
             as_labels(adata.obs[key])
+        for _, block in row_blocks(matrix, READ_ROWS):
+            check_values(block.data, where=describe(self.layer), log_normalized=self.log_normalized)
         cohort = read_cohort(
             adata, age_key=self.age_key, donor_key=self.donor_key, sample_key=self.sample_key
         )
         check_trainable(cohort, self.age_key)
-        for _, block in row_blocks(matrix, READ_ROWS):
-            check_values(block.data, where=describe(self.layer), log_normalized=self.log_normalized)
