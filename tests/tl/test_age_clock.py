@@ -620,3 +620,20 @@ def test_given_clock_with_other_column_names():
     assert other.uns["age_clock"]["params"]["cell_type_key"] == "label"
     age_clock(other, clock, cell_type_key="label", covariate_keys=["gender"])
     np.testing.assert_allclose(other.obs["age_clock"], expected, atol=1e-8)
+
+
+def test_a_clock_says_which_donors_it_has_seen(fitted, caplog):
+    adata, clock, unknown = fitted
+    adata = adata.copy()
+    age_clock(adata, model=clock)
+    metrics = adata.uns["age_clock"]["metrics"]
+    n_donors = adata.obs["donor_id"].nunique() - len(unknown)
+    assert metrics["n_seen"] == n_donors
+    assert f"{n_donors} of these {n_donors} donors" in metrics["message"]
+    assert "no error on held-out donors" in caplog.text
+
+    adata.obs["donor_id"] = "new " + adata.obs["donor_id"].astype(str)
+    age_clock(adata, model=clock)
+    metrics = adata.uns["age_clock"]["metrics"]
+    assert metrics["n_seen"] == 0
+    assert "trained on" not in metrics["message"]

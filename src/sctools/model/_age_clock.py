@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,8 @@ class AgeClock(BaseModelClass):
         self.age_unit = "years"
         self.categories: list[dict[str, list[str]]] = []
         """Labels of the cell type (under its key, if any) and the covariates, for each part."""
+        self.trained_on: list[list[str]] = []
+        """Hashes of the names of the training donors, for each part; see :meth:`has_seen`."""
         self.keys: dict[str, Any] = {}
         self.module = AgeClockModule([])
         if adata is not None:
@@ -240,7 +243,10 @@ class AgeClock(BaseModelClass):
         ]
         arguments = cls._get_setup_method_args(cls=cls, adata=adata, **names._asdict())
         manager = AnnDataManager(fields=fields, setup_method_args=arguments)
-        manager.register_fields(adata)
+        with warnings.catch_warnings():
+            # Said of donors with few cells, which is no trouble here: donors are not categories.
+            warnings.filterwarnings("ignore", message=".*has fewer than 3 cells.*")
+            manager.register_fields(adata)
         cls.register_manager(manager)
 
     @classmethod
@@ -336,6 +342,7 @@ class AgeClock(BaseModelClass):
             )
             self.module = AgeClockModule([part], gate_l1=gate_l1)
             self.categories = [categories]
+            self.trained_on = [sorted(map(_hash, set(cohort.donor)))]
             data = DonorBatches(
                 strata,
                 (cohort.age - part.age[0].item()) / part.age[1].item(),
@@ -522,6 +529,24 @@ class AgeClock(BaseModelClass):
 
     # ------------------------------------------------------------------ whole clocks
 
+    def has_seen(self, donors: Iterable[object]) -> np.ndarray:
+        """Whether donors of these names were trained on; for errors that are to be held out.
+
+        Names are compared by a hash, which is all that a clock keeps of its donors. Another donor
+        of the same name counts as seen.
+
+        Parameters
+        ----------
+        donors
+            Names of donors.
+
+        Returns
+        -------
+        One value per name, bool.
+        """
+        seen = set().union(*self.trained_on)
+        return np.array([_hash(donor) in seen for donor in donors], dtype=bool)
+
     @classmethod
     def average(cls, clocks: Sequence[AgeClock]) -> AgeClock:
         """Clock that predicts the mean of ``clocks``, which must share genes and covariates.
@@ -589,8 +614,11 @@ class AgeClock(BaseModelClass):
                     "n_genes": len(part.genes),
                     "n_members": len(part.members),
                     "categories": categories,
+                    "trained_on": donors,
                 }
-                for part, categories in zip(self.module.parts, self.categories, strict=True)
+                for part, categories, donors in zip(
+                    self.module.parts, self.categories, self.trained_on, strict=True
+                )
             ],
         }
 
@@ -607,6 +635,7 @@ class AgeClock(BaseModelClass):
         clock.age_unit = description["age_unit"]
         clock.keys = copy.deepcopy(description["keys"])
         clock.categories = [copy.deepcopy(part["categories"]) for part in description["parts"]]
+        clock.trained_on = [list(part["trained_on"]) for part in description["parts"]]
         with seeded(0):  # the networks' random start is overwritten at once
             parts = [
                 ClockPart(
@@ -624,7 +653,9 @@ class AgeClock(BaseModelClass):
         return clock
 
     def save(self, dir_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Save the clock to a directory: one JSON file, one safetensors file, no pickle, no data.
+        """Save the clock to a directory: one JSON file, one safetensors file, no pickle.
+
+        Of the training data it holds gene names, labels of covariates and hashes of donor names.
 
         Parameters
         ----------
@@ -672,6 +703,10 @@ class AgeClock(BaseModelClass):
                 f"{str(dir_path)!r} is not a whole saved clock: its files do not fit together "
                 f"({error}). Save or copy it again."
             ) from error
+
+
+def _hash(name: object) -> str:
+    return hashlib.sha256(str(name).encode()).hexdigest()[:16]
 
 
 def _bare_registry() -> dict[str, Any]:

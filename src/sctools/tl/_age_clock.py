@@ -130,7 +130,8 @@ def age_clock(
       predicted age, ``mean_age`` of the donors it was compared with, acceleration, fold, number of
       cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, and ``mae_mean`` of
       the mean age; ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``; and a
-      ``message`` in words), ``coverage`` of genes, ``history`` of training, and ``acceleration``
+      ``message`` in words; with a given model ``n_seen``, the donors whose names it was trained
+      on), ``coverage`` of genes, ``history`` of training, and ``acceleration``
       (intercept and slope of the line).
 
     Raises
@@ -219,7 +220,8 @@ def age_clock(
         target = adata.to_memory() if adata.isbacked else adata.copy()
     write_result(target, keys, columns, record)
     if "metrics" in record:
-        level = logging.INFO if record["metrics"]["beats_mean"] else logging.WARNING
+        honest = record["metrics"]["beats_mean"] and not record["metrics"].get("n_seen")
+        level = logging.INFO if honest else logging.WARNING
         logger.log(level, record["metrics"]["message"])
     returned = [value for value, asked in ((target, copy), (clock, return_model)) if asked]
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
