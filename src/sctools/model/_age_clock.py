@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
-import logging
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,7 +45,8 @@ from ._runner import progress, run_training, seeded
 if TYPE_CHECKING:
     from anndata import AnnData
 
-logger = logging.getLogger("sctools")
+MAX_EPOCHS = 40
+"""Epochs that a clock is trained for at most, by default."""
 
 
 class AgeClock(BaseModelClass):
@@ -232,10 +231,10 @@ class AgeClock(BaseModelClass):
             log_normalized,
         )
         names.check(adata)
-        cls.register_anndata(adata, names)
+        cls._register(adata, names)
 
     @classmethod
-    def register_anndata(cls, adata: AnnData, names: ClockInput) -> None:
+    def _register(cls, adata: AnnData, names: ClockInput) -> None:
         """Register ``adata`` as :meth:`setup_anndata` does, without its checks."""
         fields = [
             LayerField(REGISTRY_KEYS.X_KEY, names.layer, is_count_data=False),
@@ -249,16 +248,11 @@ class AgeClock(BaseModelClass):
             manager.register_fields(adata)
         cls.register_manager(manager)
 
-    @classmethod
-    def default_max_epochs(cls) -> int:
-        """Epochs that :meth:`train` takes by default."""
-        return int(inspect.signature(cls.train).parameters["max_epochs"].default)
-
     # ------------------------------------------------------------------ training
 
     def train(
         self,
-        max_epochs: int = 40,
+        max_epochs: int = MAX_EPOCHS,
         *,
         steps_per_epoch: int = 10,
         donors_per_batch: int = 48,

@@ -57,6 +57,7 @@ def cross_fit(
     check_obs_key(adata, donor_key, argument="donor_key", mend=BOTH_WAYS)
     _check_n_folds(n_folds)
     from ..model import AgeClock
+    from ..model._age_clock import MAX_EPOCHS
     from ..model._runner import progress
 
     check_unique_genes(adata)
@@ -80,7 +81,7 @@ def cross_fit(
 
     predicted = np.full(adata.n_obs, np.nan)
     clocks: list[AgeClock] = []
-    max_epochs = int(train_kwargs.get("max_epochs", AgeClock.default_max_epochs()))
+    max_epochs = int(train_kwargs.get("max_epochs", MAX_EPOCHS))
     with progress(progress_bar and n_folds * max_epochs, "age clock") as tick:
         for k in range(n_folds):
             train = (cell_fold != k) & (cell_fold != UNLABELLED)
@@ -139,7 +140,7 @@ def _train(
 ) -> AgeClock:
     from ..model import AgeClock
 
-    AgeClock.register_anndata(adata, names)
+    AgeClock._register(adata, names)
     clock = AgeClock(adata, **model_kwargs)
     done = 0
 
