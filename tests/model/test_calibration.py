@@ -137,3 +137,23 @@ def test_cells_are_shrunk_for_their_noise_and_donors_count_alike(seed, n):
     more = np.concatenate([np.arange(len(unit)), np.tile(np.flatnonzero(unit == 0), 9)])
     again = calibrate(means, means, age, cells[more], unit[more])
     np.testing.assert_allclose(again, found, atol=1e-9)
+
+
+def test_samples_of_one_donor_are_not_independent():
+    """Under no signal, slopes that are not 0 must not get frequent with more samples per donor."""
+    rng = np.random.default_rng(0)
+    n_donors, n_samples, n_runs = 12, 5, 200
+    donor = np.repeat(np.arange(n_donors), n_samples)
+
+    def share_of_slopes(known):
+        hits = 0
+        for _ in range(n_runs):
+            age, out = (rng.standard_normal(n_donors)[donor] for _ in range(2))
+            age = age + 0.05 * rng.standard_normal(len(donor))
+            out = out + 0.05 * rng.standard_normal(len(donor))
+            unit = np.arange(len(donor))
+            hits += calibrate(out, out, age, out, unit, donor if known else None).network > 0
+        return hits / n_runs
+
+    assert share_of_slopes(known=False) > 0.2
+    assert share_of_slopes(known=True) < 0.12

@@ -20,6 +20,7 @@ from scvi.model.base import BaseModelClass
 
 from .._docs import docs
 from .._settings import settings
+from .._validate import listing
 from ..module import AgeClockModule, ClockPart
 from ..pp._categories import categories_of
 from ..pp._clock_input import READ_ROWS, ClockInput
@@ -31,13 +32,14 @@ from ._age_covariates import (
     choose_columns,
     covariate_names,
     encode_labels,
+    forget_unseen,
     n_codes,
     read_labels,
     warn_of_unseen,
 )
 from ._age_fit import finish_part, new_part
 from ._age_prediction import predict_parts
-from ._age_statistics import inner_splits, top_genes
+from ._age_statistics import count_shares, inner_splits, top_genes
 from ._age_training_plan import AgeTrainingPlan, EpochCounter, KeepBest
 from ._donor_batches import DonorBatches, Strata
 from ._runner import progress, run_training, seeded
@@ -129,11 +131,11 @@ class AgeClock(BaseModelClass):
     ) -> None:
         super().__init__(adata, registry=_bare_registry() if adata is None else None)
         self.network_settings: dict[str, Any] = {
-            "n_hidden": n_hidden,
-            "head": list(head),
+            "n_hidden": int(n_hidden),
+            "head": [int(width) for width in head],
             "gate_per_type": gate_per_type,
-            "n_heads": n_heads,
-            "embedding_dim": embedding_dim,
+            "n_heads": int(n_heads),
+            "embedding_dim": int(embedding_dim),
             "dropout_rate": dropout_rate,
             "input_dropout_rate": input_dropout_rate,
         }
@@ -144,17 +146,19 @@ class AgeClock(BaseModelClass):
             "n_inner_folds - 1": n_inner_folds - 1,
             "target_sum": target_sum,
         }.items():
-            if value <= 0:
+            if not 0 < value < np.inf:
                 raise ValueError(f"`{name}` must be positive, found {value}.")
         for name in ("dropout_rate", "input_dropout_rate"):
             if not 0 <= self.network_settings[name] < 1:
                 raise ValueError(
                     f"`{name}` must lie in [0, 1), found {self.network_settings[name]}."
                 )
-        self.n_top_genes = n_top_genes
+        if n_heads and n_hidden % n_heads:
+            raise ValueError(f"`n_heads` must divide `n_hidden`, found {n_heads} and {n_hidden}.")
+        self.n_top_genes = int(n_top_genes)
         self.target_sum = float(target_sum)
-        self.n_inner_folds = n_inner_folds
-        self.n_repeats = n_repeats
+        self.n_inner_folds = int(n_inner_folds)
+        self.n_repeats = int(n_repeats)
         self.init_params_ = self._get_init_params(locals())
         self.genes: list[str] = []
         self.age_unit = "years"
@@ -313,6 +317,15 @@ class AgeClock(BaseModelClass):
                 "This clock has no data: it was loaded or averaged. Train a new one: "
                 "`AgeClock.setup_anndata(adata); clock = AgeClock(adata); clock.train()`."
             )
+        for name, value in {
+            "max_epochs": max_epochs,
+            "steps_per_epoch": steps_per_epoch,
+            "donors_per_batch": donors_per_batch,
+            "pseudocell_size": pseudocell_size,
+            "patience": patience,
+        }.items():
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, found {value}.")
         rng = np.random.default_rng(rng)
         cohort, rows, x = self._training_data()
         labels = read_labels(self.adata, {name: name for name in covariate_names(self.keys)})
@@ -332,6 +345,7 @@ class AgeClock(BaseModelClass):
                 network=self.network_settings,
                 pseudocell_size=pseudocell_size,
                 gate_power=gate_power,
+                share=count_shares(x),
                 rng=rng,
             )
             self.module = AgeClockModule([part], gate_l1=gate_l1)
@@ -359,7 +373,7 @@ class AgeClock(BaseModelClass):
                     callbacks=[KeepBest(patience=patience), EpochCounter([on_epoch, tick])],
                     **trainer_kwargs,
                 )
-        finish_part(part, strata, cohort.age, learns)
+        finish_part(part, strata, cohort.age, learns, cohort.donor_code)
 
     def _training_data(self) -> tuple[Cohort, np.ndarray, sp.csr_matrix]:
         keys = self.keys
@@ -449,8 +463,8 @@ class AgeClock(BaseModelClass):
                     "This clock has no data of its own: it was loaded or averaged. Pass `adata`."
                 )
             layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
-            donor_key = self.keys["donor_key"]
-            sample_key = self.keys["sample_key"]
+            if donor_key is not None:
+                donor_key, sample_key = self.keys["donor_key"], self.keys["sample_key"]
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
         matrix = get_expression(adata, layer)
@@ -461,7 +475,10 @@ class AgeClock(BaseModelClass):
         columns = choose_columns(adata, self.keys, cell_type_key, covariate_keys)
         labels = read_labels(adata, columns)
         normalize = Normalizer(
-            match.columns, adata.n_vars, target_sum=self.target_sum, log_normalized=log_normalized
+            match.columns,
+            adata.n_vars,
+            target_sum=self.target_sum * self._depth_share(match),
+            log_normalized=log_normalized,
         )
         empty = 0
 
@@ -477,10 +494,15 @@ class AgeClock(BaseModelClass):
             self.module.parts,
             blocks(),
             [encode_labels(labels, categories, self.keys) for categories in self.categories],
-            n_model_genes=len(self.genes),
+            present=match.columns >= 0,
             unit=unit,
-            labels=labels,
+            labels=forget_unseen(labels, self.categories),
         )
+        if not np.isfinite(ages).all():
+            raise ValueError(
+                "The clock predicts ages that are not finite: its training went astray. Train it "
+                "again with a smaller `lr`."
+            )
         warn_of_unseen(labels, self.categories)
         if empty:
             warnings.warn(
@@ -490,6 +512,20 @@ class AgeClock(BaseModelClass):
                 stacklevel=2,
             )
         return ages
+
+    def _depth_share(self, match: GeneMatch) -> float:
+        """Share of a cell's counts that falls on the genes found; warns where some are missing."""
+        if match.n_found < match.n_genes:
+            warnings.warn(
+                f"{match.n_genes - match.n_found} of the clock's {match.n_genes} genes "
+                f"({1 - match.fraction:.1%}) are missing and count as average for the cell type: "
+                f"{listing(match.missing, 5)}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        found = match.columns >= 0
+        shares = [part.share.cpu().numpy()[found].sum() for part in self.module.parts]
+        return float(np.mean(shares)) or 1.0
 
     def match_genes(
         self, adata: AnnData, *, gene_key: str | None = None, min_coverage: float = 0.5
@@ -637,6 +673,7 @@ class AgeClock(BaseModelClass):
                     n_codes(part["categories"], clock.keys),
                     part["n_members"],
                     clock.network_settings,
+                    n_shares=len(clock.genes),
                 )
                 for part in description["parts"]
             ]

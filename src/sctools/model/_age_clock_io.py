@@ -26,11 +26,19 @@ def write_clock(
             raise FileExistsError(
                 f"{folder / name} exists. Choose another directory or pass `overwrite=True`."
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, folder / TENSORS)
     head = {"format": FORMAT, "format_version": FORMAT_VERSION}
     text = json.dumps({**head, **description}, indent=1)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Written whole beside the old files and then moved, so that a failure leaves these as they are.
+    drafts = {name: folder / f".{name}.part" for name in (TENSORS, DESCRIPTION)}
+    try:
+        save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, drafts[TENSORS])
+        drafts[DESCRIPTION].write_text(text + "\n", encoding="utf-8")
+        for name, draft in drafts.items():
+            draft.replace(folder / name)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
 
 
 def read_clock(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -104,6 +104,15 @@ def choose_columns(
     return columns
 
 
+def forget_unseen(labels: pd.DataFrame, parts: Sequence[Categories]) -> pd.DataFrame:
+    """Labels with those that no part knows set to missing: their names must not matter."""
+    known = {name: set().union(*(part[name] for part in parts)) for name in labels.columns}
+    return pd.DataFrame(
+        {name: labels[name].where(labels[name].isin(known[name]), None) for name in labels.columns},
+        index=labels.index,
+    )
+
+
 def warn_of_unseen(labels: pd.DataFrame, parts: Sequence[Categories]) -> None:
     """Warn of labels that no part has seen in training."""
     for name in labels.columns:

@@ -27,6 +27,7 @@ def new_part(
     network: dict[str, Any],
     pseudocell_size: int,
     gate_power: float,
+    share: np.ndarray,
     rng: np.random.Generator,
 ) -> ClockPart:
     """Make a part with its input statistics and its gates set; caps the values of ``strata``.
@@ -49,13 +50,16 @@ def new_part(
         Cells per pseudocell.
     gate_power
         Exponent of the gates' start.
+    share
+        Mean share of a cell's counts for each of the clock's genes.
     rng
         Source of the pseudocells.
     """
     center, scale, cap = input_statistics(strata, n_codes[0] - 1, pseudocell_size, rng)
     strata.x = cap_values(strata.x, cap)
     mean, sd = float(age.mean()), float(age.std()) or 1.0
-    part = ClockPart(torch.from_numpy(genes), n_codes, len(learns), network)
+    part = ClockPart(torch.from_numpy(genes), n_codes, len(learns), network, n_shares=len(share))
+    part.share.copy_(torch.from_numpy(share))
     part.center.copy_(torch.from_numpy(center))
     part.scale.copy_(torch.from_numpy(scale))
     part.cap.copy_(torch.from_numpy(cap))
@@ -78,7 +82,9 @@ def _outputs(folded: FoldedPart, x: sp.csr_matrix, codes: np.ndarray) -> np.ndar
 
 
 @torch.inference_mode()
-def finish_part(part: ClockPart, strata: Strata, age: np.ndarray, learns: np.ndarray) -> None:
+def finish_part(
+    part: ClockPart, strata: Strata, age: np.ndarray, learns: np.ndarray, donor: np.ndarray
+) -> None:
     """Set what was not trained: embeddings of unknown labels, ridge regression, lines to age.
 
     The lines are fitted on every donor's output from the members that did not learn from it.
@@ -93,6 +99,8 @@ def finish_part(part: ClockPart, strata: Strata, age: np.ndarray, learns: np.nda
         Age of every unit.
     learns
         Members × units: which units each member learned from.
+    donor
+        Donor of every unit: samples of one donor are not independent.
     """
     for member in part.members:
         for k, embedding in enumerate(member.embeddings):
@@ -121,7 +129,7 @@ def finish_part(part: ClockPart, strata: Strata, age: np.ndarray, learns: np.nda
     part.ridge.copy_(torch.from_numpy(ridge.weights))
     part.ridge_intercept.fill_(ridge.intercept)
 
-    line = calibrate(unit_output, ridge.held_out, standardized, cell_output, unit)
+    line = calibrate(unit_output, ridge.held_out, standardized, cell_output, unit, donor)
     in_years = sd * torch.tensor(line, dtype=torch.float64)
     in_years[[0, 3]] += mean
     part.donor_line.copy_(in_years[:3])

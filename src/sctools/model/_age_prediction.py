@@ -29,6 +29,8 @@ class PartPredictor:
         Stratum (unit × covariates) of every cell, ``None`` if every cell stands on its own.
     n_strata
         Number of strata.
+    present
+        Which of the clock's genes the data have.
     """
 
     def __init__(
@@ -38,10 +40,12 @@ class PartPredictor:
         codes: np.ndarray,
         stratum: np.ndarray | None,
         n_strata: int,
+        present: np.ndarray,
     ) -> None:
         self.device = part.cap.device
         self.part = part
-        self.folded = FoldedPart(part).eval().to(self.device)
+        here = torch.from_numpy(present).to(self.device)[part.genes]
+        self.folded = FoldedPart(part, here).eval().to(self.device)
         self.position = np.full(n_model_genes, -1, dtype=np.int64)
         genes = part.genes.cpu().numpy()
         self.position[genes] = np.arange(len(genes))
@@ -138,7 +142,7 @@ def predict_parts(
     blocks: Iterable[tuple[int, sp.csr_matrix]],
     codes: Sequence[np.ndarray],
     *,
-    n_model_genes: int,
+    present: np.ndarray,
     unit: np.ndarray | None,
     labels: pd.DataFrame,
 ) -> np.ndarray:
@@ -152,8 +156,8 @@ def predict_parts(
         First row and normalised values (cells × the clock's genes) of consecutive rows.
     codes
         Covariate codes of every cell for each part.
-    n_model_genes
-        Number of genes of the clock.
+    present
+        Which of the clock's genes the data have.
     unit
         Unit of every cell; ``None`` lets every cell stand on its own.
     labels
@@ -161,7 +165,7 @@ def predict_parts(
     """
     stratum, n_strata = (None, 0) if unit is None else group_cells(unit, labels)
     predictors = [
-        PartPredictor(part, n_model_genes, code, stratum, n_strata)
+        PartPredictor(part, len(present), code, stratum, n_strata, present)
         for part, code in zip(parts, codes, strict=True)
     ]
     for start, block in blocks:

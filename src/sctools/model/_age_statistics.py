@@ -22,6 +22,14 @@ def top_genes(x: sp.csr_matrix, n_genes: int) -> np.ndarray:
     return np.sort(np.argsort(-mean, kind="stable")[:n_genes])
 
 
+def count_shares(x: sp.csr_matrix) -> np.ndarray:
+    """Mean share of a cell's counts for every gene, from log-normalised values; the sum is 1."""
+    share = np.bincount(
+        x.indices, weights=np.expm1(x.data.astype(np.float64)), minlength=x.shape[1]
+    )
+    return (share / (share.sum() or 1.0)).astype(np.float32)
+
+
 def input_statistics(
     strata: Strata, n_types: int, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -34,16 +34,21 @@ class _Line(NamedTuple):
     center: float
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> _Line:
+def _line(x: np.ndarray, y: np.ndarray, donor: np.ndarray) -> _Line:
     """Least-squares slope of ``y`` on ``x`` with its standard error; 0 where ``x`` is constant."""
     center = float(x.mean())
     deviation = x - center
     spread = float(deviation @ deviation)
-    if len(x) < LEAST_DONORS or spread <= np.finfo(np.float32).eps * len(x):
+    n_donors = len(np.unique(donor))
+    if n_donors < LEAST_DONORS or spread <= np.finfo(np.float32).eps * len(x):
         return _Line(0.0, np.inf, center)
     slope = float(deviation @ (y - y.mean())) / spread
     residual = y - y.mean() - slope * deviation
     error = float(np.sqrt(residual @ residual / (len(x) - 2) / spread))
+    if n_donors < len(x):  # samples of one donor err together
+        scores = np.bincount(donor, weights=deviation * residual)
+        clustered = np.sqrt(scores @ scores * n_donors / (n_donors - 1)) / spread
+        error = max(error, float(clustered))
     return _Line(slope, max(error, 1e-12), center)
 
 
@@ -63,6 +68,7 @@ def calibrate(
     age: np.ndarray,
     cell_network: np.ndarray,
     unit: np.ndarray,
+    donor: np.ndarray | None = None,
 ) -> Calibration:
     """Fit slopes on held-out outputs.
 
@@ -79,18 +85,23 @@ def calibrate(
         Held-out output of the networks for every cell.
     unit
         Unit of every cell.
+    donor
+        Donor of every unit; ``None`` if each is a donor of its own. Standard errors are then
+        clustered by donor.
 
     Returns
     -------
     Slopes; 0 where the outputs say nothing about age.
     """
     n = len(age)
-    lines = [_line(output, age) for output in (network, ridge)]
+    donor = np.arange(n) if donor is None else donor
+    n_donors = len(np.unique(donor))
+    lines = [_line(output, age, donor) for output in (network, ridge)]
     slopes = np.array([max(0.0, line.slope) / 2 for line in lines])
     centers = np.array([line.center for line in lines])
     both = slopes[0] * (network - centers[0]) + slopes[1] * (ridge - centers[1])
-    whole = _line(both, age)
-    factor = max(0.0, whole.slope) * shrinkage(whole.slope / whole.error, n)
+    whole = _line(both, age, donor)
+    factor = max(0.0, whole.slope) * shrinkage(whole.slope / whole.error, n_donors)
     if factor > 1:  # stretching amplifies errors: only as far as two standard errors allow
         factor = max(1.0, min(factor, whole.slope - 2 * whole.error))
     slopes = slopes * factor
@@ -100,7 +111,7 @@ def calibrate(
     deviation = cell_network - centers[0]
     spread = float(weight @ deviation**2)
     cell = float(weight @ (deviation * age[unit])) / spread if spread > 0 else 0.0
-    cell = min(1.0, max(0.0, cell)) * shrinkage(lines[0].slope / lines[0].error, n)
+    cell = min(1.0, max(0.0, cell)) * shrinkage(lines[0].slope / lines[0].error, n_donors)
     return Calibration(
         intercept=float(-(slopes @ centers)),
         network=float(slopes[0]),

@@ -31,6 +31,8 @@ class ClockPart(nn.Module):
     network
         Settings of :class:`GatedNetwork`; also ``gate_per_type``, which gives each cell type gates
         of its own, and ``input_dropout_rate`` of gene values in training.
+    n_shares
+        Number of the clock's genes, to keep their shares of the counts.
     """
 
     genes: Tensor
@@ -38,13 +40,20 @@ class ClockPart(nn.Module):
     center: Tensor
     scale: Tensor
     age: Tensor
+    share: Tensor
     ridge: Tensor
     ridge_intercept: Tensor
     donor_line: Tensor
     cell_line: Tensor
 
     def __init__(
-        self, genes: Tensor, n_categories: Sequence[int], n_members: int, network: dict[str, Any]
+        self,
+        genes: Tensor,
+        n_categories: Sequence[int],
+        n_members: int,
+        network: dict[str, Any],
+        *,
+        n_shares: int = 0,
     ) -> None:
         super().__init__()
         n_genes = len(genes)
@@ -63,6 +72,8 @@ class ClockPart(nn.Module):
         self.register_buffer("scale", torch.ones(n_genes))
         # Mean and standard deviation of age: the networks' output is in standard deviations.
         self.register_buffer("age", torch.tensor([0.0, 1.0], dtype=torch.float64))
+        # Mean share of a cell's counts for each of the clock's genes; empty where unknown.
+        self.register_buffer("share", torch.zeros(n_shares))
         # Weights of a donor's standardised means, all types side by side, and their intercept.
         self.register_buffer("ridge", torch.zeros(n_categories[0], n_genes))
         self.register_buffer("ridge_intercept", torch.zeros((), dtype=torch.float64))
@@ -83,15 +94,26 @@ class ClockPart(nn.Module):
 
 
 class FoldedPart(nn.Module):
-    """A :class:`ClockPart` folded for CSR rows."""
+    """A :class:`ClockPart` folded for CSR rows.
+
+    Parameters
+    ----------
+    part
+        The part.
+    present
+        Which of its genes the data have; the others count as average for the cell type. ``None``:
+        all.
+    """
 
     ridge: Tensor
     ridge_offset: Tensor
 
-    def __init__(self, part: ClockPart) -> None:
+    def __init__(self, part: ClockPart, present: Tensor | None = None) -> None:
         super().__init__()
+        # A missing gene reads 0: without a centre, that is the average.
+        center = part.center if present is None else part.center * present
         folded = (
-            FoldedNetwork(member, scale=part.scale, centers=part.center * part.scale)
+            FoldedNetwork(member, scale=part.scale, centers=center * part.scale)
             for member in part.members
         )
         self.folded = cast("Sequence[FoldedNetwork]", nn.ModuleList(folded))
@@ -99,7 +121,7 @@ class FoldedPart(nn.Module):
         self.width = self.hidden * len(self.folded)
         ridge = part.ridge.double() * part.scale
         self.register_buffer("ridge", ridge.float())
-        self.register_buffer("ridge_offset", -(ridge * part.center).sum(dim=1))
+        self.register_buffer("ridge_offset", -(ridge * center).sum(dim=1))
 
     def project(self, indptr: Tensor, indices: Tensor, values: Tensor, codes: Tensor) -> Tensor:
         """Weighted sums of gene rows for CSR rows: shape (rows, members × hidden)."""

@@ -85,7 +85,10 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
     if sp.issparse(matrix) and matrix.format != "csr":
         matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
     for start in range(0, matrix.shape[0], size):
-        block = sp.csr_matrix(matrix[start : start + size])
+        rows = matrix[start : start + size]
+        if rows.dtype == np.float16:  # scipy has no sparse half precision
+            rows = rows.astype(np.float32)
+        block = sp.csr_matrix(rows)
         if not block.has_canonical_format:
             block = block.copy()
             block.sum_duplicates()

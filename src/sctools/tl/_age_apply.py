@@ -27,7 +27,7 @@ def apply_clock(
     adata: AnnData,
     model: AgeClock | str | os.PathLike[str],
     *,
-    age_key: str,
+    age_key: str | None,
     donor_key: str | None,
     sample_key: str | None,
     cell_type_key: str | None,
@@ -48,11 +48,25 @@ def apply_clock(
             f"{type(model).__name__}."
         )
     if donor_key == DEFAULT_DONOR_KEY and donor_key not in adata.obs.columns:
+        donor_key = model.keys.get("donor_key", donor_key)
+    if donor_key not in adata.obs.columns and donor_key in (
+        DEFAULT_DONOR_KEY,
+        model.keys.get("donor_key"),
+    ):
         logger.info("No column %r in adata.obs: every cell is aged on its own.", donor_key)
         donor_key = None
-    if cell_type_key == DEFAULT_CELL_TYPE_KEY:
+    own = model.keys.get("cell_type_key")
+    if cell_type_key == DEFAULT_CELL_TYPE_KEY and (
+        own in adata.obs.columns or cell_type_key not in adata.obs.columns
+    ):
         cell_type_key = None  # the clock's own name for it, if it has one
     has_ages = donor_key is not None and age_key in adata.obs.columns
+    if has_ages and str(adata.uns.get("age_unit", model.age_unit)) != model.age_unit:
+        raise ValueError(
+            f"The clock's ages are in {model.age_unit}, those of `adata` in "
+            f"{adata.uns['age_unit']} (`adata.uns['age_unit']`). Convert `adata.obs[{age_key!r}]`, "
+            "or leave its ages out of it with `age_key=None`."
+        )
     cohort = None
     if donor_key is not None:
         cohort = read_cohort(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .._docs import docs
 from .._keys import AGE_CLOCK, AgeClockKeys
@@ -35,7 +36,7 @@ def age_clock(
     adata: AnnData,
     model: AgeClock | str | os.PathLike[str] | None = None,
     *,
-    age_key: str = "age",
+    age_key: str | None = "age",
     donor_key: str | None = DEFAULT_DONOR_KEY,
     sample_key: str | None = None,
     cell_type_key: str | None = DEFAULT_CELL_TYPE_KEY,
@@ -74,7 +75,8 @@ def age_clock(
         :class:`~sctools.model.AgeClock`, or the directory of a saved one. ``None`` cross-fits.
     age_key
         Column of ``obs`` with ages: numbers, NaN where unknown, one per donor (or sample). The unit
-        is ``adata.uns["age_unit"]``, years where that is missing.
+        is ``adata.uns["age_unit"]``, years where that is missing. With a ``model`` the column may
+        be missing, and ``None`` leaves ages that are there out of it.
     donor_key
         Column of ``obs`` that tells donors apart. With a ``model`` it may be ``None`` (or the
         default column may be missing): every cell then stands on its own.
@@ -172,6 +174,9 @@ def age_clock(
         *covariate_columns(covariate_keys or []),
     ]
     _keep_inputs(keys, inputs)
+    _keep_others(adata, keys)
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
     if adata.isbacked and adata.is_view and not copy:
         raise ValueError(
             "Results cannot be written to a view of a backed file. Load it first: "
@@ -242,6 +247,22 @@ def _keep_inputs(keys: AgeClockKeys, inputs: Sequence[str | None]) -> None:
         raise ValueError(
             f"`key_added={keys.uns!r}` would overwrite {listing(taken)} in `adata.obs`, which is "
             "read here. Choose another name."
+        )
+
+
+def _keep_others(adata: AnnData, keys: AgeClockKeys) -> None:
+    """Raise where ``uns`` holds something else than an earlier result under this name."""
+    found = adata.uns.get(keys.uns)
+    if found is not None and not (isinstance(found, Mapping) and "params" in found):
+        raise ValueError(
+            f"`key_added={keys.uns!r}` would overwrite `adata.uns[{keys.uns!r}]`, which is no "
+            "result of this tool. Choose another name."
+        )
+    column = adata.obs.get(keys.predicted)
+    if column is not None and not pd.api.types.is_float_dtype(column.dtype):
+        raise ValueError(
+            f"`key_added={keys.uns!r}` would overwrite `adata.obs[{keys.predicted!r}]`, which "
+            f"holds no ages (dtype {column.dtype}). Choose another name."
         )
 
 

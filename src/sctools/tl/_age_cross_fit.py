@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def cross_fit(
     adata: AnnData,
     *,
-    age_key: str,
+    age_key: str | None,
     donor_key: str | None,
     sample_key: str | None,
     cell_type_key: str | None,
@@ -48,6 +48,8 @@ def cross_fit(
     rng: int | np.random.Generator | None,
     progress_bar: bool,
 ) -> Result:
+    if age_key is None:
+        raise ValueError(f"Neither ages nor a trained clock were given. {BOTH_WAYS}")
     check_obs_key(adata, age_key, argument="age_key", mend=BOTH_WAYS)
     if donor_key is None:
         raise ValueError(
