@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -230,3 +232,11 @@ def test_values_that_are_refused(values, log_normalized, error, message):
 def test_describe():
     assert describe(None) == "`adata.X`"
     assert describe("counts") == "`adata.layers['counts']`"
+
+
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_dask_arrays_are_refused(layer):
+    lazy = SimpleNamespace(dask={})
+    adata = SimpleNamespace(n_obs=2, n_vars=2, X=lazy, layers={"counts": lazy})
+    with pytest.raises(ValueError, match=r"found a dask array.*to_memory.*backed='r'"):
+        get_expression(adata, layer)

@@ -86,8 +86,8 @@ def run_training(
 ) -> None:
     """Fit ``plan`` on ``data`` and leave history and state in ``model``.
 
-    On one thread: the networks are small, and threads that wait for each other at every operation
-    took up to 35 times as long on a shared machine.
+    On one thread: the networks are small, and on a shared machine threads would mostly wait for
+    each other at every operation.
     """
     with quiet(), one_thread():
         TrainRunner(

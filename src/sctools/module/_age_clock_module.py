@@ -88,7 +88,7 @@ class ClockPart(nn.Module):
 
     def forward(self, x: Tensor, codes: Tensor) -> Tensor:
         """Output of every network for capped values ``x``: shape (members, rows)."""
-        # One mask for all members: drawing it is a third of a step's time.
+        # One mask for all members: drawing it is a large part of a step.
         z = self.input_dropout(self.standardize(x, codes))
         return torch.stack([member(z, codes) for member in self.members])
 

@@ -31,13 +31,23 @@ def get_expression(adata: AnnData, layer: str | None) -> Any:
                 f"`adata.X` is empty. Name the layer with counts: `layer=` (available: "
                 f"{listing(layers)})."
             )
-        return adata.X
+        return _in_reach(adata.X)
     if layer not in layers:
         raise KeyError(
             f"`layer={layer!r}` is not in `adata.layers`. Available: {listing(layers)}. "
             "`layer=None` reads `adata.X`."
         )
-    return adata.layers[layer]
+    return _in_reach(adata.layers[layer])
+
+
+def _in_reach(matrix: Any) -> Any:
+    if hasattr(matrix, "dask"):
+        raise ValueError(
+            "Expected a matrix in memory or in a backed file, found a dask array. Load it first: "
+            "`adata = adata.to_memory()`; to apply a clock to more cells than fit in memory, open "
+            "the file with `anndata.read_h5ad(path, backed='r')`."
+        )
+    return matrix
 
 
 def check_values(values: np.ndarray, *, where: str, log_normalized: bool) -> None:

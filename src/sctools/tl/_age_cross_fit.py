@@ -199,11 +199,6 @@ def _light_copy(adata: AnnData, columns: Sequence[str | None], layer: str | None
     import anndata as ad
 
     matrix = get_expression(adata, layer)
-    if hasattr(matrix, "dask"):
-        raise ValueError(
-            "Training reads the data many times and needs them in memory, found a dask array. Load "
-            "them first: `adata = adata.to_memory()`. A trained clock can be applied as it is."
-        )
     if adata.isbacked:
         matrix = adata.to_memory().X if layer is None else adata.to_memory().layers[layer]
     if hasattr(matrix, "tocsr"):  # rows are what training takes; CSR stays as it is
