@@ -1,7 +1,8 @@
-"""Simulated cohorts with planted truth."""
+"""Simulated cohorts and cell mixtures with planted truth."""
 
 from __future__ import annotations
 
 from ._aging_cohort import aging_cohort
+from ._immune_mixture import immune_mixture
 
-__all__ = ["aging_cohort"]
+__all__ = ["aging_cohort", "immune_mixture"]
