@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from ._age_clock import AgeClock
+from ._multimodal_srsa_vae import MultimodalSRSAVAE
+from ._srsa_vae import SRSAVAE
 
-__all__ = ["AgeClock"]
+__all__ = ["AgeClock", "MultimodalSRSAVAE", "SRSAVAE"]  # noqa: RUF022 - a name in capitals is no constant here

@@ -16,7 +16,7 @@ from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 from tqdm.auto import tqdm
 
-_CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning")
+_CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning", "scvi")
 
 
 @contextlib.contextmanager
@@ -37,7 +37,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's notices about devices, workers and logging to itself inside the block."""
+    """Keep the notices of Lightning and scvi-tools about devices, workers and files to them."""
     loggers = [logging.getLogger(name) for name in _CHATTY]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

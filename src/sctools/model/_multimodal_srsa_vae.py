@@ -1,0 +1,255 @@
+"""SRSA-VAE for RNA and protein: totalVI with residual attention and a mixture prior."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scvi.model import TOTALVI
+
+from ..module import MultimodalSRSAVAEModule
+from ._srsa_methods import SRSAMethods, check_options
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+
+class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
+    """Variational autoencoder of RNA and protein counts with scalable residual self-attention.
+
+    A :class:`scvi.model.TOTALVI` whose encoder passes its hidden state through residual attention,
+    and whose latent space has a learned Gaussian mixture as prior. Everything else is scvi-tools':
+    set up with ``setup_anndata`` or ``setup_mudata``, train, then ask for latents, denoised
+    expression of genes and proteins, differential expression, save and load, minify, map queries.
+
+    Parameters
+    ----------
+    adata
+        :class:`~anndata.AnnData` registered with ``MultimodalSRSAVAE.setup_anndata``, or
+        :class:`~mudata.MuData` registered with ``setup_mudata``: raw counts of both.
+    n_latent
+        Dimensions of the latent space.
+    gene_dispersion
+        ``"gene"``, ``"gene-batch"`` or ``"gene-label"``.
+    protein_dispersion
+        ``"protein"``, ``"protein-batch"`` or ``"protein-label"``.
+    gene_likelihood
+        ``"nb"`` (default) or ``"zinb"``.
+    latent_distribution
+        ``"normal"``, or ``"ln"`` for a logistic normal (with ``prior="normal"`` only).
+    empirical_protein_background_prior
+        Start the protein background from mixtures fitted to cells. By default with more than ten
+        proteins.
+    override_missing_proteins
+        Take proteins without any count in a batch as measured.
+    n_hidden
+        Nodes per hidden layer.
+    attention
+        What a cell attends to: ``"memory"``, ``"induced"``, ``"features"`` (groups of its genes,
+        and each protein), ``"minibatch"`` or ``"none"``; see :class:`~sctools.model.SRSAVAE`.
+    residual
+        ``"scaled"``, ``"plain"`` or ``"none"``.
+    prior
+        ``"mixture"``, or ``"normal"`` as in totalVI.
+    encoder
+        ``"srsa"``, or ``"scvi"`` for the encoder of totalVI as it is.
+    n_tokens
+        Number of tokens: 32 by default, 256 cells for ``"minibatch"``.
+    n_heads
+        Attention heads; ``n_hidden`` must be a multiple.
+    n_components
+        Components of the mixture.
+    **model_kwargs
+        Passed to :class:`scvi.module.TOTALVAE`.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, a size is out of range, or options exclude each other.
+
+    Notes
+    -----
+    Source and what of it is ours: as in :class:`~sctools.model.SRSAVAE`. ``load`` unpickles, as all
+    models of scvi-tools: load only files that you trust.
+
+    Examples
+    --------
+    >>> import sctools
+    >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+    >>> sctools.model.MultimodalSRSAVAE.setup_anndata(
+    ...     adata, protein_expression_obsm_key="protein_expression", batch_key="batch"
+    ... )
+    >>> vae = sctools.model.MultimodalSRSAVAE(adata)
+    >>> vae.train(max_epochs=1, progress_bar=False)
+    >>> vae.get_latent_representation().shape
+    (60, 20)
+    """
+
+    _module_cls = MultimodalSRSAVAEModule
+
+    def __init__(
+        self,
+        adata: AnnData | MuData,
+        n_latent: int = 20,
+        gene_dispersion: Literal["gene", "gene-batch", "gene-label"] = "gene",
+        protein_dispersion: Literal["protein", "protein-batch", "protein-label"] = "protein",
+        gene_likelihood: Literal["zinb", "nb"] = "nb",
+        latent_distribution: Literal["normal", "ln"] = "normal",
+        empirical_protein_background_prior: bool | None = None,
+        override_missing_proteins: bool = False,
+        n_hidden: int = 256,
+        attention: Literal["memory", "induced", "features", "minibatch", "none"] = "memory",
+        residual: Literal["scaled", "plain", "none"] = "scaled",
+        prior: Literal["mixture", "normal"] = "mixture",
+        encoder: Literal["srsa", "scvi"] = "srsa",
+        n_tokens: int | None = None,
+        n_heads: int = 4,
+        n_components: int = 30,
+        **model_kwargs: Any,
+    ) -> None:
+        n_tokens = check_options(
+            attention=attention,
+            residual=residual,
+            prior=prior,
+            encoder=encoder,
+            latent_distribution=latent_distribution,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_tokens=n_tokens,
+            n_heads=n_heads,
+            n_components=n_components,
+        )
+        super().__init__(
+            adata,
+            n_latent=n_latent,
+            gene_dispersion=gene_dispersion,
+            protein_dispersion=protein_dispersion,
+            gene_likelihood=gene_likelihood,
+            latent_distribution=latent_distribution,
+            empirical_protein_background_prior=empirical_protein_background_prior,
+            override_missing_proteins=override_missing_proteins,
+            n_hidden=n_hidden,
+            attention=attention,
+            residual=residual,
+            prior=prior,
+            encoder=encoder,
+            n_tokens=n_tokens,
+            n_heads=n_heads,
+            n_components=n_components,
+            **model_kwargs,
+        )
+        self._model_summary_string = (
+            f"MultimodalSRSAVAE with attention: {attention}, residual: {residual}, "
+            f"prior: {prior}, encoder: {encoder}, n_hidden: {n_hidden}, n_latent: {n_latent}, "
+            f"gene_likelihood: {gene_likelihood}."
+        )
+        # The arguments that scvi-tools kept are those of its own constructor.
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(cls, adata: AnnData, protein_expression_obsm_key: str, **kwargs: Any) -> None:
+        """Register counts of RNA in ``X`` (or a layer) and of proteins in ``obsm``.
+
+        Parameters
+        ----------
+        adata
+            Annotated data, cells × genes.
+        protein_expression_obsm_key
+            Key of ``obsm`` with protein counts, cells × proteins; a DataFrame names them.
+        **kwargs
+            Passed to :meth:`scvi.model.TOTALVI.setup_anndata`: ``layer``, ``batch_key``,
+            ``size_factor_key``, ``categorical_covariate_keys``, ``continuous_covariate_keys`` ….
+
+        Returns
+        -------
+        ``None``; the registration is kept by scvi-tools and in ``adata.uns``.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.MultimodalSRSAVAE.setup_anndata(adata, "protein_expression")
+        """
+        with warnings.catch_warnings():
+            # AnnData with proteins in obsm stays supported here.
+            warnings.filterwarnings("ignore", message="We recommend using setup_mudata.*")
+            super().setup_anndata(
+                adata, protein_expression_obsm_key=protein_expression_obsm_key, **kwargs
+            )
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+        progress_bar: bool | None = None,
+        batch_size: int = 256,
+        early_stopping: bool = True,
+        train_size: float | None = None,
+        n_epochs_kl_warmup: int | None = None,
+        plan_kwargs: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        The weight of the KL divergence grows to its full value over the first half of the epochs,
+        and early stopping (on the ELBO of validation cells) comes after that.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes through the data. By default 200 up to 20,000 cells, then fewer, at least 10.
+        rng
+            Seed or generator for this training; the global random state is left as it was.
+            ``None`` draws from the global state, as scvi-tools does.
+        progress_bar
+            Show a progress bar. ``None`` follows ``sctools.settings.progress_bar``.
+        batch_size
+            Cells per mini-batch. One cell left over at the end joins the batch before it.
+        early_stopping
+            Stop when the ELBO of the validation cells no longer improves. Without such cells
+            all epochs are trained.
+        train_size
+            Share of the cells to train on; the others validate. By default 0.9.
+        n_epochs_kl_warmup
+            Epochs until the KL divergence has its full weight. By default half of all.
+        plan_kwargs
+            Arguments of the training plan, such as ``weight_decay`` or ``eps``.
+        **kwargs
+            Passed to :meth:`scvi.model.TOTALVI.train`, such as ``lr`` (4e-3 there).
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than three cells, no epochs, or the counts are a dask array.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.MultimodalSRSAVAE.setup_anndata(adata, "protein_expression")
+        >>> vae = sctools.model.MultimodalSRSAVAE(adata)
+        >>> vae.train(max_epochs=2, rng=0, progress_bar=False)
+        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])
+        1.0
+        """
+        arguments = self._training_arguments(
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            train_size=train_size,
+            plan_kwargs=plan_kwargs,
+            progress_bar=progress_bar,
+        )
+        warmup = arguments["plan_kwargs"].pop("n_epochs_kl_warmup")
+        # totalVI counts steps unless it is given epochs, and takes 0 for not given.
+        arguments["n_steps_kl_warmup"] = 0
+        arguments["n_epochs_kl_warmup"] = (
+            warmup if n_epochs_kl_warmup is None else n_epochs_kl_warmup
+        )
+        if not arguments["early_stopping"]:
+            # Both look at validation cells; without the one, the other would ask for them.
+            arguments["reduce_lr_on_plateau"] = False
+        with self._training(rng):
+            super().train(batch_size=batch_size, **{**arguments, **kwargs})

@@ -1,0 +1,371 @@
+"""What the RNA model and the multimodal model share: training, latents, attention, components."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scvi.utils import unsupported_if_adata_minified
+
+from .._settings import settings
+from .._validate import listing
+from ..module import ATTENTION, RESIDUAL
+from ._runner import quiet, seeded
+from ._vae_schedule import schedule
+from ._whole_batches import WholeBatchSplitter
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger("sctools")
+
+ADAM_EPS = 1e-8
+"""scvi-tools takes 0.01, which throttles small gradients: those of attention and of alpha."""
+
+N_TOKENS = 32
+N_BANK_CELLS = 256
+
+
+def check_options(
+    *,
+    attention: str,
+    residual: str,
+    prior: str,
+    encoder: str,
+    latent_distribution: str,
+    n_hidden: int,
+    n_latent: int,
+    n_tokens: int | None,
+    n_heads: int,
+    n_components: int,
+) -> int:
+    """Check the constructor's arguments and return the number of tokens."""
+    for name, value, known in (
+        ("attention", attention, ATTENTION),
+        ("residual", residual, RESIDUAL),
+        ("prior", prior, ("mixture", "normal")),
+        ("encoder", encoder, ("srsa", "scvi")),
+    ):
+        if value not in known:
+            raise ValueError(f"`{name}` must be one of {listing(known)}, found {value!r}.")
+    if n_tokens is None:
+        n_tokens = N_BANK_CELLS if attention == "minibatch" else N_TOKENS
+    for name, number, least in (
+        ("n_hidden", n_hidden, 1),
+        ("n_latent", n_latent, 1),
+        ("n_tokens", n_tokens, 1),
+        ("n_heads", n_heads, 1),
+        ("n_components", n_components, 1),
+    ):
+        if not isinstance(number, int | np.integer) or number < least:
+            raise ValueError(f"`{name}` must be a whole number ≥ {least}, found {number!r}.")
+    if attention != "none" and n_hidden % n_heads:
+        raise ValueError(
+            f"`n_hidden` must be a multiple of `n_heads`, found {n_hidden} and {n_heads}."
+        )
+    if attention == "none" and residual == "none":
+        raise ValueError(
+            "`attention='none'` with `residual='none'` leaves nothing to encode. Keep one of them."
+        )
+    if encoder == "scvi" and (attention, residual) != ("none", "plain"):
+        raise ValueError(
+            "`encoder='scvi'` is the encoder of scvi-tools as it is: it goes with "
+            f"`attention='none', residual='plain'`, found {attention!r} and {residual!r}."
+        )
+    if prior == "mixture" and latent_distribution != "normal":
+        raise ValueError(
+            "`prior='mixture'` needs `latent_distribution='normal'`, found "
+            f"{latent_distribution!r}. Take `prior='normal'` with it."
+        )
+    return int(n_tokens)
+
+
+class SRSAMethods:
+    """Methods of the SRSA-VAE models; comes before the model class of scvi-tools."""
+
+    _data_splitter_cls = WholeBatchSplitter
+
+    def _training_arguments(
+        self,
+        *,
+        max_epochs: int | None,
+        early_stopping: bool,
+        train_size: float | None,
+        plan_kwargs: dict | None,
+        progress_bar: bool | None,
+    ) -> dict[str, Any]:
+        n_obs = self.adata.n_obs
+        if n_obs < 3:
+            raise ValueError(f"Expected at least 3 cells to train on, found {n_obs}.")
+        if max_epochs is not None and max_epochs < 1:
+            raise ValueError(f"`max_epochs` must be at least 1, found {max_epochs}.")
+        plan = schedule(n_obs, max_epochs)
+        validates = n_obs > math.ceil((train_size or 0.9) * n_obs)
+        arguments: dict[str, Any] = {
+            "max_epochs": plan.max_epochs,
+            "early_stopping": early_stopping and validates,
+            "train_size": train_size,
+            "plan_kwargs": {
+                "eps": ADAM_EPS,
+                "n_epochs_kl_warmup": plan.n_epochs_kl_warmup,
+                **(plan_kwargs or {}),
+            },
+            "enable_progress_bar": settings.progress_bar if progress_bar is None else progress_bar,
+        }
+        if early_stopping and validates:
+            arguments["early_stopping_warmup_epochs"] = plan.n_epochs_kl_warmup
+        return arguments
+
+    @contextlib.contextmanager
+    def _training(self, rng: int | np.random.Generator | None) -> Iterator[None]:
+        """Train inside: quietly, and reproducibly where a seed is given."""
+        self._check_in_memory()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(quiet())
+            if rng is not None:
+                seed = rng if isinstance(rng, int | np.integer) else rng.integers(2**31)
+                stack.enter_context(seeded(int(seed)))
+            yield
+            self._fill_bank()
+
+    def _check_in_memory(self) -> None:
+        matrix = self.adata_manager.get_from_registry("X")
+        if hasattr(matrix, "dask"):
+            raise ValueError(
+                "Training needs the counts in memory or in a backed file, found a dask array. Load "
+                "them first: `adata = adata.to_memory()`."
+            )
+
+    def _fill_bank(self) -> None:
+        """Fill the bank of ``attention="minibatch"`` from training cells, with final weights."""
+        block = self.module.block
+        if block is None or block.attention != "minibatch":
+            return
+        if not block.query.weight.requires_grad:  # a reference that scArches froze
+            return
+        cells = np.sort(torch.randperm(len(self.train_indices))[: block.n_tokens].numpy())
+        bank = block.context
+        bank.n_seen.zero_()
+        layers = getattr(self.module, self.module._encoder_name).encoder.layers
+        hook = layers.register_forward_hook(lambda _, __, hidden: bank.remember(hidden))
+        try:
+            self._encoded(None, np.asarray(self.train_indices)[cells], None, "attention")
+        finally:
+            hook.remove()
+
+    @torch.inference_mode()
+    def _encoded(
+        self,
+        adata: AnnData | None,
+        indices: Sequence[int] | np.ndarray | None,
+        batch_size: int | None,
+        *outputs: str,
+    ) -> list[Any]:
+        """Run the encoder over cells and collect some of its outputs, one list per batch."""
+        adata = self._validate_anndata(adata)
+        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size)
+        found = []
+        for tensors in loader:
+            inputs = self.module._get_inference_input(tensors)
+            result = self.module.inference(**inputs)
+            found.append([result[name] for name in outputs])
+        return found
+
+    @unsupported_if_adata_minified
+    def get_attention(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return how much each cell attends to each token, averaged over heads.
+
+        Parameters
+        ----------
+        adata
+            Annotated data with the genes of training, in their order. ``None`` takes the data that
+            the model was made with.
+        indices
+            Cells to take. ``None`` takes all.
+        batch_size
+            Cells at a time; it never changes results. ``None`` follows ``scvi.settings``.
+
+        Returns
+        -------
+        Array of shape ``(n_obs, n_tokens)``, float32; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the model has no attention, or its data are minified.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.SRSAVAE.setup_anndata(adata)
+        >>> vae = sctools.model.SRSAVAE(adata, n_tokens=8)
+        >>> vae.train(max_epochs=1, progress_bar=False)
+        >>> vae.get_attention().shape
+        (60, 8)
+        """
+        block = self.module.block
+        if block is None or block.attention == "none":
+            raise ValueError(
+                "This model has no attention: it was made with `attention='none'`. Make it with "
+                "`attention='memory'` to get one."
+            )
+        self._check_if_trained(warn=False)
+        indices, order = self._in_file_order(adata, indices)
+        batches = self._encoded(adata, indices, batch_size, "attention")
+        weights = torch.cat([weights.mean(dim=1) for (weights,) in batches]).cpu().numpy()
+        return weights if order is None else weights[order]
+
+    def get_components(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return the probability of each component of the mixture prior for each cell.
+
+        Parameters
+        ----------
+        adata
+            Annotated data with the genes of training, in their order. ``None`` takes the data that
+            the model was made with.
+        indices
+            Cells to take. ``None`` takes all.
+        batch_size
+            Cells at a time; it never changes results. ``None`` follows ``scvi.settings``.
+
+        Returns
+        -------
+        Array of shape ``(n_obs, n_components)``, float32; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If the prior is not a mixture.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.SRSAVAE.setup_anndata(adata)
+        >>> vae = sctools.model.SRSAVAE(adata, n_components=5)
+        >>> vae.train(max_epochs=1, progress_bar=False)
+        >>> vae.get_components().shape
+        (60, 5)
+        """
+        if self.module.prior is None:
+            raise ValueError(
+                "This model has no mixture components: it was made with `prior='normal'`. Make it "
+                "with `prior='mixture'` to get them."
+            )
+        self._check_if_trained(warn=False)
+        indices, order = self._in_file_order(adata, indices)
+        batches = self._encoded(adata, indices, batch_size, "qz")
+        with torch.inference_mode():
+            found = [self.module.prior.responsibilities(qz) for (qz,) in batches]
+        components = torch.cat(found).cpu().numpy()
+        return components if order is None else components[order]
+
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        give_mean: bool = True,
+        mc_samples: int = 5_000,
+        batch_size: int | None = None,
+        return_dist: bool = False,
+        dataloader: Iterator[dict[str, torch.Tensor | None]] | None = None,
+        **data_loader_kwargs: Any,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return the latent representation of each cell.
+
+        Each cell is encoded on its own: the result depends neither on the batch size nor on which
+        other cells are encoded, nor on their order.
+
+        Parameters
+        ----------
+        adata
+            Annotated data with the genes of training, in their order. ``None`` takes the data that
+            the model was made with.
+        indices
+            Cells to take, in any order. ``None`` takes all.
+        give_mean
+            Return the mean of the latent distribution, not a sample's.
+        mc_samples
+            Samples for the mean of a logistic normal with ``give_mean=False``.
+        batch_size
+            Cells at a time. ``None`` follows ``scvi.settings``.
+        return_dist
+            Return mean and variance.
+        dataloader
+            Mini-batches to encode instead of ``adata``.
+        **data_loader_kwargs
+            Passed to the data loader.
+
+        Returns
+        -------
+        Array of shape ``(n_obs, n_latent)``, float32; with ``return_dist=True`` two of them, mean
+        and variance.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.SRSAVAE.setup_anndata(adata)
+        >>> vae = sctools.model.SRSAVAE(adata, n_latent=10)
+        >>> vae.train(max_epochs=1, progress_bar=False)
+        >>> vae.get_latent_representation().shape
+        (60, 10)
+        """
+        indices, order = self._in_file_order(adata, indices)
+        found = super().get_latent_representation(  # type: ignore[misc]
+            adata=adata,
+            indices=indices,
+            give_mean=give_mean,
+            mc_samples=mc_samples,
+            batch_size=batch_size,
+            return_dist=return_dist,
+            dataloader=dataloader,
+            **data_loader_kwargs,
+        )
+        if order is None:
+            return found
+        return tuple(part[order] for part in found) if return_dist else found[order]
+
+    def _in_file_order(
+        self, adata: AnnData | None, indices: Sequence[int] | None
+    ) -> tuple[Sequence[int] | np.ndarray | None, np.ndarray | None]:
+        """Sort indices into a backed file, and say how to put results back in order.
+
+        Its rows are read in ascending order by scvi-tools, whatever order was asked for.
+        """
+        adata = self.adata if adata is None else adata
+        if indices is None or not getattr(adata, "isbacked", False):
+            return indices, None
+        wanted = np.asarray(indices)
+        if wanted.dtype == bool:
+            return np.flatnonzero(wanted), None
+        rows, order = np.unique(wanted, return_inverse=True)
+        return rows, order
+
+    def _make_data_loader(
+        self, adata: AnnData, indices: Sequence[int] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        if indices is not None and getattr(adata, "isbacked", False):
+            rows = np.asarray(indices)
+            if rows.dtype != bool and (np.diff(rows) <= 0).any():
+                raise ValueError(
+                    "Cells of a backed file are read in ascending order, found `indices` that are "
+                    "not ascending. Sort them, or load the data: `adata = adata.to_memory()`."
+                )
+        return super()._make_data_loader(adata, indices, *args, **kwargs)  # type: ignore[misc]

@@ -1,0 +1,215 @@
+"""SRSA-VAE for RNA: scVI with residual attention behind its encoder and a mixture prior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scvi.model import SCVI
+
+from ..module import SRSAVAEModule
+from ._srsa_methods import SRSAMethods, check_options
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+class SRSAVAE(SRSAMethods, SCVI):
+    """Variational autoencoder of RNA counts with scalable residual self-attention.
+
+    A :class:`scvi.model.SCVI` whose encoder passes its hidden state through residual attention, and
+    whose latent space has a learned Gaussian mixture as prior. Everything else is scvi-tools': set
+    up the data with ``setup_anndata``, train, then ask for latents, normalised expression or
+    differential expression, save and load, minify, map queries.
+
+    Parameters
+    ----------
+    adata
+        Annotated data registered with ``SRSAVAE.setup_anndata``: raw counts, cells × genes.
+    registry
+        Registry of a data module, as in :class:`scvi.model.SCVI`.
+    n_hidden
+        Nodes per hidden layer.
+    n_latent
+        Dimensions of the latent space.
+    n_layers
+        Hidden layers of encoder and decoder.
+    dropout_rate
+        Dropout in the encoder.
+    dispersion
+        ``"gene"``, ``"gene-batch"``, ``"gene-label"`` or ``"gene-cell"``.
+    gene_likelihood
+        ``"nb"`` (default), ``"zinb"``, ``"poisson"`` or ``"normal"``.
+    use_observed_lib_size
+        Take a cell's total as its library size.
+    latent_distribution
+        ``"normal"``, or ``"ln"`` for a logistic normal (with ``prior="normal"`` only).
+    attention
+        What a cell attends to. ``"memory"``: learned tokens. ``"induced"``: tokens that attended
+        to training cells. ``"features"``: tokens for groups of its own genes. ``"minibatch"``: the
+        mini-batch while training, as published, and a stored bank of training cells afterwards.
+        ``"none"``. In every mode a trained model encodes each cell on its own.
+    residual
+        ``"scaled"``: ``alpha · h + beta · attention`` with both scales learned per channel;
+        ``"plain"``: both are 1; ``"none"``: attention alone.
+    prior
+        ``"mixture"``, or ``"normal"`` as in scVI.
+    encoder
+        ``"srsa"``, or ``"scvi"`` for the encoder of scVI as it is (with ``attention="none"``,
+        ``residual="plain"``).
+    n_tokens
+        Number of tokens: 32 by default, 256 cells for ``"minibatch"``.
+    n_heads
+        Attention heads; ``n_hidden`` must be a multiple.
+    n_components
+        Components of the mixture.
+    **kwargs
+        Passed to :class:`scvi.module.VAE`.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, a size is out of range, or options exclude each other.
+
+    Notes
+    -----
+    After the abstract of *SRSA-VAE: Self-Attention-Based Feature Learning for Single-Cell
+    Multimodal Clustering*, bioRxiv 2026, doi:10.64898/2026.05.06.723212, and the authors' earlier
+    scVISA; memory tokens and the mixture prior are ours. See the user guide. ``SRSAVAE.load``
+    unpickles, as all models of scvi-tools: load only files that you trust.
+
+    Examples
+    --------
+    >>> import sctools
+    >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+    >>> sctools.model.SRSAVAE.setup_anndata(adata, batch_key="batch")
+    >>> vae = sctools.model.SRSAVAE(adata)
+    >>> vae.train(max_epochs=1, progress_bar=False)
+    >>> adata.obsm["X_srsa_vae"] = vae.get_latent_representation()
+    """
+
+    _module_cls = SRSAVAEModule
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        n_layers: int = 1,
+        dropout_rate: float = 0.1,
+        dispersion: Literal["gene", "gene-batch", "gene-label", "gene-cell"] = "gene",
+        gene_likelihood: Literal["zinb", "nb", "poisson", "normal"] = "nb",
+        use_observed_lib_size: bool = True,
+        latent_distribution: Literal["normal", "ln"] = "normal",
+        attention: Literal["memory", "induced", "features", "minibatch", "none"] = "memory",
+        residual: Literal["scaled", "plain", "none"] = "scaled",
+        prior: Literal["mixture", "normal"] = "mixture",
+        encoder: Literal["srsa", "scvi"] = "srsa",
+        n_tokens: int | None = None,
+        n_heads: int = 4,
+        n_components: int = 30,
+        **kwargs: Any,
+    ) -> None:
+        n_tokens = check_options(
+            attention=attention,
+            residual=residual,
+            prior=prior,
+            encoder=encoder,
+            latent_distribution=latent_distribution,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_tokens=n_tokens,
+            n_heads=n_heads,
+            n_components=n_components,
+        )
+        super().__init__(
+            adata,
+            registry,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_layers=n_layers,
+            dropout_rate=dropout_rate,
+            dispersion=dispersion,
+            gene_likelihood=gene_likelihood,
+            use_observed_lib_size=use_observed_lib_size,
+            latent_distribution=latent_distribution,
+            attention=attention,
+            residual=residual,
+            prior=prior,
+            encoder=encoder,
+            n_tokens=n_tokens,
+            n_heads=n_heads,
+            n_components=n_components,
+            **kwargs,
+        )
+        self._model_summary_string = (
+            f"SRSAVAE with attention: {attention}, residual: {residual}, prior: {prior}, "
+            f"encoder: {encoder}, n_hidden: {n_hidden}, n_latent: {n_latent}, "
+            f"n_layers: {n_layers}, gene_likelihood: {gene_likelihood}."
+        )
+        # The arguments that scvi-tools kept are those of its own constructor.
+        self.init_params_ = self._get_init_params(locals())
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        rng: int | np.random.Generator | None = None,
+        progress_bar: bool | None = None,
+        batch_size: int = 128,
+        early_stopping: bool = True,
+        train_size: float | None = None,
+        plan_kwargs: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Train the model.
+
+        The weight of the KL divergence grows to its full value over the first half of the epochs,
+        and early stopping (on the ELBO of validation cells) comes after that.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes through the data. By default 200 up to 20,000 cells, then fewer, at least 10.
+        rng
+            Seed or generator for this training; the global random state is left as it was.
+            ``None`` draws from the global state, as scvi-tools does.
+        progress_bar
+            Show a progress bar. ``None`` follows ``sctools.settings.progress_bar``.
+        batch_size
+            Cells per mini-batch. One cell left over at the end joins the batch before it.
+        early_stopping
+            Stop when the ELBO of the validation cells no longer improves. Without such cells
+            all epochs are trained.
+        train_size
+            Share of the cells to train on; the others validate. By default 0.9.
+        plan_kwargs
+            Arguments of the training plan, such as ``lr``, ``eps`` or ``n_epochs_kl_warmup``.
+        **kwargs
+            Passed to :meth:`scvi.model.SCVI.train`.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than three cells, no epochs, or the counts are a dask array.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.SRSAVAE.setup_anndata(adata)
+        >>> vae = sctools.model.SRSAVAE(adata)
+        >>> vae.train(max_epochs=2, rng=0, progress_bar=False)
+        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])
+        1.0
+        """
+        arguments = self._training_arguments(
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            train_size=train_size,
+            plan_kwargs=plan_kwargs,
+            progress_bar=progress_bar,
+        )
+        with self._training(rng):
+            super().train(batch_size=batch_size, **{**arguments, **kwargs})

@@ -1,0 +1,94 @@
+"""Variational autoencoder for RNA counts with residual attention and a mixture prior."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from scvi.module import VAE
+from scvi.module.base import LossOutput
+from torch.distributions import Normal
+
+from ._srsa_parts import SRSAParts
+
+
+class SRSAVAEModule(SRSAParts, VAE):
+    """Module of :class:`sctools.model.SRSAVAE`.
+
+    Parameters
+    ----------
+    n_input
+        Number of genes.
+    n_hidden, n_latent
+        Widths, as in :class:`scvi.module.VAE`.
+    attention, residual, n_tokens, n_heads
+        See `ResidualAttention`.
+    prior, n_components
+        ``"mixture"`` with its number of components, or ``"normal"``.
+    kl_z_weight
+        Weight of the latent's KL divergence in the loss, on top of the warm-up.
+    encoder
+        ``"srsa"``, or ``"scvi"`` for the encoder of scvi-tools as it is.
+    **kwargs
+        Passed to :class:`scvi.module.VAE`.
+    """
+
+    _encoder_name = "z_encoder"
+    _kl_name = "kl_divergence_z"
+
+    def __init__(
+        self,
+        n_input: int,
+        *,
+        n_hidden: int = 128,
+        n_latent: int = 10,
+        attention: str = "memory",
+        residual: str = "scaled",
+        prior: str = "mixture",
+        encoder: str = "srsa",
+        n_tokens: int = 32,
+        n_heads: int = 4,
+        n_components: int = 30,
+        kl_z_weight: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(n_input, n_hidden=n_hidden, n_latent=n_latent, **kwargs)
+        self._add_parts(
+            encoder=encoder,
+            attention=attention,
+            residual=residual,
+            prior=prior,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_genes=n_input,
+            n_proteins=0,
+            n_tokens=n_tokens,
+            n_heads=n_heads,
+            n_components=n_components,
+            kl_z_weight=kl_z_weight,
+        )
+
+    @functools.wraps(VAE.generative)  # scvi-tools looks for `transform_batch` in its signature
+    def generative(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run the generative process; ``"pz"`` is the prior that the loss uses."""
+        outputs = super().generative(*args, **kwargs)
+        if self.prior is not None:
+            outputs["pz"] = self.prior.distribution()
+        return outputs
+
+    def loss(
+        self,
+        tensors: dict[str, torch.Tensor],
+        inference_outputs: dict[str, Any],
+        generative_outputs: dict[str, Any],
+        kl_weight: float | torch.Tensor = 1.0,
+    ) -> LossOutput:
+        """Compute the loss of scvi-tools with this prior and the usage of attention."""
+        if self.prior is not None:
+            # The loss of scvi-tools knows KL divergences between normals only.
+            loc = inference_outputs["qz"].loc
+            standard = Normal(torch.zeros_like(loc), torch.ones_like(loc))
+            generative_outputs = {**generative_outputs, "pz": standard}
+        output = super().loss(tensors, inference_outputs, generative_outputs, kl_weight)
+        return self._corrected(output, inference_outputs, kl_weight)
