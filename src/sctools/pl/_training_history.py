@@ -11,9 +11,11 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from .._docs import docs
-from .._keys import AGE_CLOCK
-from .._validate import check_result, listing
-from ._utils import COLORS, finish, legend_below, letter_width, merge_kwargs, new_axes
+from .._keys import AGE_CLOCK, SRSA_VAE
+from .._validate import check_result
+from ._history_axes import check_metrics, known_metrics, label_epochs, metric_title
+from ._utils import COLORS, finish, merge_kwargs, new_axes
+from ._vae_history import draw_metrics, draw_panels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,28 +33,45 @@ def training_history(
     show: bool | None = None,
     return_fig: bool = False,
     **kwargs: Any,
-) -> Axes | Figure | SubFigure | None:
-    """Losses per epoch: a thin line for each fold, a thick one for their mean.
+) -> Axes | list[Axes] | Figure | SubFigure | None:
+    """Losses and other metrics per epoch of training.
 
-    A fold that stopped early enters the mean with its last value from there on, so that the mean
+    An **age clock** has a thin line for each fold and a thick one for their mean, in one axes. A
+    fold that stopped early enters the mean with its last value from there on, so that the mean
     does not jump where a fold ends.
+
+    An **SRSA-VAE** has several panels, one under the other, of what its history holds:
+
+    - the negative evidence lower bound (ELBO) in nats per cell, with the full weight of the KL
+      term whatever the weight in training was: its reconstruction loss plus its KL divergence;
+    - the weight of the KL term, which is raised during the warm-up;
+    - the means of the learned scales of the block: ``alpha`` of the residual, ``beta`` of the
+      attention;
+    - entropies as fractions of the highest possible: of the attention of a cell, 1 if it is spread
+      evenly over the tokens, and of the mean use of the tokens, 1 if all are used alike and 0 if
+      one takes all attention.
+
+    With ``metrics`` or ``ax`` its lines are drawn in one axes instead.
 
     Parameters
     ----------
     adata
         Annotated data with a result that a model was trained for, as by
-        :func:`sctools.tl.age_clock`. It is left unchanged.
+        :func:`sctools.tl.age_clock` or :func:`sctools.tl.srsa_vae`. It is left unchanged.
     %(key)s
     metrics
-        Columns of ``adata.uns[key]["history"]`` to draw. By default the losses of training and
-        validation.
+        Columns of ``adata.uns[key]["history"]`` to draw in one axes. By default the losses of
+        training and validation of an age clock; of an SRSA-VAE the panels, or in one ``ax`` the
+        ELBO of training and validation.
     %(plot)s
     **kwargs
-        Passed to :meth:`matplotlib.axes.Axes.plot` for the lines of the means.
+        Passed to :meth:`matplotlib.axes.Axes.plot` for the lines, of an age clock those of the
+        means.
 
     Returns
     -------
-    %(plot_returns)s
+    The :class:`~matplotlib.axes.Axes`, a list of them for several panels; the figure with
+    ``return_fig=True``; ``None`` when shown.
 
     Raises
     ------
@@ -68,17 +87,42 @@ def training_history(
     >>> few = {"max_epochs": 2}  # for a quick example only
     >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few)
     >>> ax = sctools.pl.training_history(adata, show=False)
+
+    >>> adata = sctools.datasets.immune_mixture(100, n_genes=100)
+    >>> sctools.tl.srsa_vae(adata, max_epochs=2, progress_bar=False)
+    >>> axes = sctools.pl.training_history(adata, "srsa_vae", show=False)
     """
-    history = check_result(adata, key, tool="age_clock").get("history")
-    if history is None or len(history) == 0:
+    history = _check_history(adata, key)
+    given = ax is not None
+    drawn: Axes | list[Axes]
+    if "fold" in history.columns:
+        names = check_metrics(history, metrics, ("train_loss", "validation_loss"))
+        drawn = _draw_folds(history, names, ax, kwargs)
+    elif metrics is None and ax is None:
+        drawn = draw_panels(history, kwargs)
+    else:
+        names = check_metrics(history, metrics, ("elbo_train", "elbo_validation"))
+        drawn = draw_metrics(history, names, ax, kwargs)
+    return finish(drawn, given=given, show=show, return_fig=return_fig)
+
+
+def _check_history(adata: AnnData, key: str) -> pd.DataFrame:
+    result = check_result(adata, key, tool="srsa_vae" if key == SRSA_VAE else "age_clock")
+    tool = "srsa_vae" if result["params"].get("method") == "srsa_vae" else "age_clock"
+    history = result.get("history")
+    if history is None or len(history) == 0 or not known_metrics(history):
         raise ValueError(
             f"The result {key!r} has no training history: it comes from a given model, which was "
             "applied and not trained. See the `history` of that model, or train one on these data "
-            "with `sctools.tl.age_clock(adata)`."
+            f"with `sctools.tl.{tool}(adata)`."
         )
-    names = _check_metrics(history, metrics)
+    return history
 
-    given = ax is not None
+
+def _draw_folds(
+    history: pd.DataFrame, names: Sequence[str], ax: Axes | None, kwargs: dict[str, Any]
+) -> Axes:
+    """Draw a thin line for each fold and a thick one for their mean."""
     ax = new_axes(ax, tuple(mpl.rcParams["figure.figsize"]))
     n_folds = history["fold"].nunique()
     handles = []
@@ -90,36 +134,11 @@ def training_history(
                 ax.plot(values.index, values, color=color, linewidth=0.7, alpha=0.45)
         style = merge_kwargs({"color": color, "linewidth": 2.2, "zorder": 3}, kwargs, Line2D)
         mean = folds.ffill().mean(axis="columns")
-        handles += ax.plot(mean.index, mean, label=_title(name), **style)
+        handles += ax.plot(mean.index, mean, label=metric_title(name), **style)
     if n_folds > 1:
         handles.append(Line2D([], [], color="0.5", linewidth=0.7, label=f"each of {n_folds} folds"))
 
     losses = all(name.endswith("loss") for name in names)
-    label = _title(names[0]) if len(names) == 1 else "Loss" if losses else "Value"
-    ax.set(xlabel="Epoch", ylabel=label)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    # Side by side if there is room: a handle and its gaps take about seven letters.
-    letters = sum(len(str(handle.get_label())) + 7 for handle in handles)
-    width = ax.get_window_extent().width / ax.get_figure().dpi
-    wide = letters * letter_width("small") < width
-    legend_below(ax, handles, ncols=len(handles) if wide else 1, columnspacing=1.2)
-    return finish(ax, given=given, show=show, return_fig=return_fig)
-
-
-def _check_metrics(history: pd.DataFrame, metrics: str | Sequence[str] | None) -> list[str]:
-    known = [
-        name
-        for name in history.columns
-        if name not in ("fold", "epoch") and history[name].notna().any()
-    ]
-    if metrics is None:
-        return [name for name in ("train_loss", "validation_loss") if name in known] or known
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
-    missing = [name for name in names if name not in known]
-    if missing or not names:
-        raise KeyError(f"`metrics` must be among {listing(known)}, found {listing(missing)}.")
-    return names
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize().replace(" mae", " MAE").replace(" rmse", " RMSE")
+    label = metric_title(names[0]) if len(names) == 1 else "Loss" if losses else "Value"
+    label_epochs(ax, handles, label)
+    return ax

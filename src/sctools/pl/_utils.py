@@ -38,8 +38,8 @@ def new_axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
 
 
 def finish(
-    ax: Axes, *, given: bool, show: bool | None, return_fig: bool
-) -> Axes | Figure | SubFigure | None:
+    ax: Axes | list[Axes], *, given: bool, show: bool | None, return_fig: bool
+) -> Axes | list[Axes] | Figure | SubFigure | None:
     """Show the figure or hand it back; one whose axes were ``given`` is never shown."""
     if show is None:
         from scanpy import settings
@@ -49,7 +49,7 @@ def finish(
     if show:
         plt.show()
     if return_fig:
-        return ax.figure
+        return (ax[0] if isinstance(ax, list) else ax).figure
     return None if show else ax
 
 
