@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +24,61 @@ def check_obs_key(adata: AnnData, key: str, *, argument: str, mend: str = "") ->
         raise KeyError(
             f"`{argument}={key!r}` is not a column of `adata.obs`. "
             f"Available: {listing(adata.obs.columns)}. {mend}".rstrip()
+        )
+
+
+def check_complete(adata: AnnData, key: str, *, argument: str) -> None:
+    """Raise unless ``adata.obs`` has the column ``key``, without a missing value."""
+    check_obs_key(adata, key, argument=argument)
+    missing = int(adata.obs[key].isna().sum())
+    if missing:
+        raise ValueError(
+            f"`adata.obs[{key!r}]` (`{argument}`) is missing for {missing} of {adata.n_obs} cells. "
+            f"Remove these cells (`adata = adata[adata.obs[{key!r}].notna()].copy()`) or fill it "
+            "in."
+        )
+
+
+def check_key_added(adata: AnnData, key: object, columns: Iterable[str] = ()) -> str:
+    """Return ``key`` if a result can be stored under it; raise ``ValueError`` otherwise.
+
+    Parameters
+    ----------
+    adata
+        Annotated data that the result is for.
+    key
+        The user's ``key_added``.
+    columns
+        Names in ``obs`` and ``obsm`` that the result will have. They may be there from an earlier
+        result under the same key, and from nothing else.
+    """
+    if not isinstance(key, str) or not key or "/" in key:
+        raise ValueError(
+            f"`key_added` must be a name without '/', which files use for folders; found {key!r}."
+        )
+    found = adata.uns.get(key)
+    earlier = isinstance(found, Mapping) and "params" in found
+    if found is not None and not earlier:
+        raise ValueError(
+            f"`key_added={key!r}` would overwrite `adata.uns[{key!r}]`, which is no result of this "
+            "tool. Choose another name."
+        )
+    for name in columns:
+        where = "obs" if name in adata.obs.columns else "obsm" if name in adata.obsm else None
+        if where and not earlier:
+            raise ValueError(
+                f"`key_added={key!r}` would overwrite `adata.{where}[{name!r}]`, which is no "
+                "result of this tool. Choose another name."
+            )
+    return key
+
+
+def check_writable(adata: AnnData, *, copy: bool) -> None:
+    """Raise ``ValueError`` for a view of a backed file, which takes no results."""
+    if adata.isbacked and adata.is_view and not copy:
+        raise ValueError(
+            "Results cannot be written to a view of a backed file. Load it first: "
+            "`adata = adata.to_memory()`."
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .._validate import check_obs_key, listing
+from .._validate import check_complete, check_obs_key, listing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -91,16 +91,8 @@ def read_ages(adata: AnnData, age_key: str) -> np.ndarray:
 
 
 def _labels(adata: AnnData, key: str, argument: str) -> np.ndarray:
-    check_obs_key(adata, key, argument=argument)
-    column = adata.obs[key]
-    missing = int(column.isna().sum())
-    if missing:
-        raise ValueError(
-            f"`adata.obs[{key!r}]` (`{argument}`) is missing for {missing} of {adata.n_obs} cells. "
-            f"Remove these cells (`adata = adata[adata.obs[{key!r}].notna()].copy()`) or fill it "
-            "in."
-        )
-    return column.astype(str).to_numpy(dtype=object)
+    check_complete(adata, key, argument=argument)
+    return adata.obs[key].astype(str).to_numpy(dtype=object)
 
 
 def read_cohort(

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from ._age_clock import age_clock
+from ._srsa_vae import srsa_vae
 
-__all__ = ["age_clock"]
+__all__ = ["age_clock", "srsa_vae"]

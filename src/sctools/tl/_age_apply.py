@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..pp._cohort import read_cohort
-from ._age_record import Result, assess, donor_table, gene_coverage, recorded_params
+from ._age_record import Result, assess, donor_table, gene_coverage
+from ._params import recorded_params
 
 if TYPE_CHECKING:
     from anndata import AnnData

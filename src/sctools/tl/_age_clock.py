@@ -13,7 +13,7 @@ import pandas as pd
 from .._docs import docs
 from .._keys import AGE_CLOCK, AgeClockKeys
 from .._settings import settings
-from .._validate import listing
+from .._validate import check_key_added, check_writable, listing
 from ._age_apply import (
     DEFAULT_CELL_TYPE_KEY,
     DEFAULT_DONOR_KEY,
@@ -165,7 +165,7 @@ def age_clock(
     >>> sorted(adata.uns["age_clock"]["metrics"])
     ['beats_mean', 'cell', 'donor', 'message', 'p_value']
     """
-    keys = _result_keys(key_added)
+    keys = AgeClockKeys.of(check_key_added(adata, key_added))
     inputs = [
         age_key,
         donor_key,
@@ -177,11 +177,7 @@ def age_clock(
     _keep_others(adata, keys)
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-    if adata.isbacked and adata.is_view and not copy:
-        raise ValueError(
-            "Results cannot be written to a view of a backed file. Load it first: "
-            "`adata = adata.to_memory()`."
-        )
+    check_writable(adata, copy=copy)
     if model is None:
         result = cross_fit(
             adata,
@@ -232,15 +228,6 @@ def age_clock(
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
 
 
-def _result_keys(key_added: Any) -> AgeClockKeys:
-    if not isinstance(key_added, str) or not key_added or "/" in key_added:
-        raise ValueError(
-            f"`key_added` must be a name without '/', which files use for folders; found "
-            f"{key_added!r}."
-        )
-    return AgeClockKeys.of(key_added)
-
-
 def _keep_inputs(keys: AgeClockKeys, inputs: Sequence[str | None]) -> None:
     taken = [name for name in (keys.predicted, keys.acceleration, keys.fold) if name in inputs]
     if taken:
@@ -251,13 +238,7 @@ def _keep_inputs(keys: AgeClockKeys, inputs: Sequence[str | None]) -> None:
 
 
 def _keep_others(adata: AnnData, keys: AgeClockKeys) -> None:
-    """Raise where ``uns`` holds something else than an earlier result under this name."""
-    found = adata.uns.get(keys.uns)
-    if found is not None and not (isinstance(found, Mapping) and "params" in found):
-        raise ValueError(
-            f"`key_added={keys.uns!r}` would overwrite `adata.uns[{keys.uns!r}]`, which is no "
-            "result of this tool. Choose another name."
-        )
+    """Raise where ``obs`` holds something else than ages under this name."""
     column = adata.obs.get(keys.predicted)
     if column is not None and not pd.api.types.is_float_dtype(column.dtype):
         raise ValueError(

@@ -15,15 +15,8 @@ from ..pp._cohort import BOTH_WAYS, read_ages, read_cohort
 from ..pp._expression import get_expression
 from ..pp._match_genes import check_unique_genes
 from ._age_folds import UNLABELLED, assign_folds
-from ._age_record import (
-    Result,
-    assess,
-    donor_table,
-    gene_coverage,
-    plain,
-    recorded_params,
-    training_table,
-)
+from ._age_record import Result, assess, donor_table, gene_coverage, training_table
+from ._params import plain, recorded_params
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import __version__
 from .._keys import AgeClockKeys
 from ..pp._cohort import Cohort
 from ._age_metrics import cohort_metrics
@@ -95,20 +94,4 @@ def gene_coverage(
         "n_found": match.n_found,
         "fraction": match.fraction,
         "id_type": match.id_type,
-    }
-
-
-def recorded_params(**values: Any) -> dict[str, Any]:
-    """Parameters for ``uns``: without ``None``, which older files cannot hold."""
-    values["sctools_version"] = __version__
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values that a file can hold; others by their text."""
-    simple = (str, bool, int, float)
-    return {
-        name: value if isinstance(value, simple) else str(value)
-        for name, value in values.items()
-        if value is not None
     }

@@ -1,0 +1,222 @@
+"""A private AnnData for scvi-tools: checked counts, with only what the model reads."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from .._validate import check_complete, listing
+from ._expression import check_values, describe, get_expression, row_blocks
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+logger = logging.getLogger("sctools")
+
+READ_ROWS = 8192
+PROTEINS = "protein_expression"
+"""Key of ``obsm`` for proteins in the private AnnData."""
+
+
+class CountsInput(NamedTuple):
+    """Where a model's input is found in an AnnData.
+
+    Attributes
+    ----------
+    layer
+        Layer with counts, ``None`` for ``X``.
+    batch_key, labels_key, size_factor_key
+        Columns of ``obs``, ``None`` where not used.
+    categorical_covariate_keys, continuous_covariate_keys
+        Further columns of ``obs``.
+    """
+
+    layer: str | None
+    batch_key: str | None = None
+    labels_key: str | None = None
+    size_factor_key: str | None = None
+    categorical_covariate_keys: Sequence[str] = ()
+    continuous_covariate_keys: Sequence[str] = ()
+
+    def columns(self) -> dict[str, str]:
+        """Columns of ``obs`` that are read, each with the argument that names it."""
+        found = {
+            name: argument
+            for argument in ("batch_key", "labels_key", "size_factor_key")
+            if (name := getattr(self, argument)) is not None
+        }
+        for argument in ("categorical_covariate_keys", "continuous_covariate_keys"):
+            found.update(dict.fromkeys(getattr(self, argument), argument))
+        return found
+
+
+def counts_adata(
+    adata: AnnData,
+    names: CountsInput,
+    *,
+    var_names: Sequence[str] | None = None,
+    mask: np.ndarray | None = None,
+    proteins: pd.DataFrame | None = None,
+) -> AnnData:
+    """Check the input and return a private AnnData that shares the counts where it can.
+
+    Parameters
+    ----------
+    adata
+        Annotated data in memory, cells × genes.
+    names
+        Where the input is.
+    var_names
+        Genes of a trained model, in its order. ``None`` takes the genes of ``adata``.
+    mask
+        Genes to take, boolean, where ``var_names`` is ``None``.
+    proteins
+        Protein counts, cells × proteins; they are put into ``obsm["protein_expression"]``.
+    """
+    from anndata import AnnData
+
+    matrix = get_expression(adata, names.layer)
+    _check_names(adata.var_names, "var_names")
+    for column, argument in names.columns().items():
+        _check_column(adata, column, argument)
+    for _, block in row_blocks(matrix, READ_ROWS):
+        check_values(block.data, where=describe(names.layer), log_normalized=False)
+    columns = None
+    if var_names is not None:
+        columns = gene_columns(adata.var_names, var_names)
+    elif mask is not None:
+        columns = np.flatnonzero(mask)
+    taken = adata.var_names if columns is None else adata.var_names[columns]
+    whole = columns is None or np.array_equal(columns, np.arange(adata.n_vars))
+    matrix = _plain(matrix) if whole else _plain(matrix)[:, columns]
+    empty = int((np.asarray(matrix.sum(axis=1)).ravel() == 0).sum())
+    if empty:
+        logger.warning(
+            "%d of %d cells have no count in the %d genes used; their latents tell nothing. Filter "
+            "them: `sc.pp.filter_cells(adata, min_counts=1)`.",
+            empty, adata.n_obs, len(taken),
+        )  # fmt: skip
+    private = AnnData(
+        X=matrix,
+        obs=adata.obs[list(names.columns())].copy(),
+        var=pd.DataFrame(index=taken.copy()),
+    )
+    if proteins is not None:
+        private.obsm[PROTEINS] = proteins
+    return private
+
+
+def gene_columns(found: pd.Index, wanted: Sequence[str]) -> np.ndarray:
+    """Column of each wanted gene; raise where some are missing."""
+    columns = pd.Index(found).get_indexer(pd.Index(wanted))
+    missing = np.asarray(wanted)[columns < 0]
+    if len(missing):
+        raise ValueError(
+            f"The model was trained on {len(wanted)} genes, and {len(missing)} of them are not in "
+            f"`adata.var_names`: {listing(missing, 6)}. `adata` has {len(found)} genes, for "
+            f"example {listing(found[:3])}. Bring the same gene names (order and further genes do "
+            "not matter), or map a query that lacks genes with the model's `prepare_query_anndata` "
+            "and `load_query_data`."
+        )
+    return columns
+
+
+def protein_counts(adata: AnnData, key: str, wanted: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read protein counts from ``obsm``; raise on what cannot be modelled.
+
+    Parameters
+    ----------
+    adata
+        Annotated data.
+    key
+        Key of ``obsm``.
+    wanted
+        Proteins of a trained model, in its order. ``None`` takes all.
+    """
+    if key not in adata.obsm:
+        raise KeyError(
+            f"`protein_key={key!r}` is not in `adata.obsm`. Available: {listing(adata.obsm)}. Put "
+            "a DataFrame of protein counts there, cells × proteins, named by its columns."
+        )
+    values: Any = adata.obsm[key]
+    where = f"`adata.obsm[{key!r}]`"
+    if isinstance(values, pd.DataFrame):
+        table = values
+    else:
+        array = values.toarray() if sp.issparse(values) else np.asarray(values)
+        if array.ndim != 2:
+            raise ValueError(f"{where} must be cells × proteins, found shape {array.shape}.")
+        table = pd.DataFrame(array, columns=[f"protein_{i}" for i in range(array.shape[1])])
+    return check_proteins(table, adata.obs_names, where, wanted)
+
+
+def check_proteins(
+    table: pd.DataFrame, obs_names: pd.Index, where: str, wanted: Sequence[str] | None
+) -> pd.DataFrame:
+    """Return the table as float32 with string names, checked."""
+    if table.shape[0] != len(obs_names) or table.shape[1] == 0:
+        raise ValueError(
+            f"{where} must have a row for each of the {len(obs_names)} cells and at least one "
+            f"protein, found shape {table.shape}."
+        )
+    columns = table.columns.astype(str)
+    _check_names(columns, f"columns of {where}")
+    try:
+        array = table.to_numpy(dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{where} must hold numbers, found dtypes {listing(table.dtypes)}.") from (
+            error
+        )
+    check_values(array, where=where, log_normalized=False)
+    if wanted is not None:
+        place = columns.get_indexer(pd.Index(wanted))
+        if (place < 0).any():
+            missing = np.asarray(wanted)[place < 0]
+            raise ValueError(
+                f"The model was trained on {len(wanted)} proteins, and {len(missing)} of them are "
+                f"not in {where}: {listing(missing)}. Available: {listing(columns)}. Name the "
+                "columns as in training."
+            )
+        array, columns = array[:, place], columns[place]
+    if wanted is None:
+        silent = columns[array.sum(axis=0) == 0]
+        if len(silent):
+            raise ValueError(
+                f"{where} has no count of {listing(silent)} in any cell. Leave such proteins out: "
+                f"they cannot be modelled."
+            )
+    return pd.DataFrame(array, index=obs_names, columns=columns)
+
+
+def _plain(matrix: Any) -> Any:
+    if sp.issparse(matrix):
+        return matrix if matrix.format == "csr" else sp.csr_matrix(matrix)
+    return np.asarray(matrix)
+
+
+def _check_names(names: pd.Index, what: str) -> None:
+    if not names.is_unique:
+        raise ValueError(
+            f"Expected unique {what}, found repeated {listing(names[names.duplicated()].unique(), 6)}. "
+            "Make them unique first, for genes with `adata.var_names_make_unique()`."
+        )
+
+
+def _check_column(adata: AnnData, key: str, argument: str) -> None:
+    check_complete(adata, key, argument=argument)
+    column = adata.obs[key]
+    if argument in ("size_factor_key", "continuous_covariate_keys"):
+        if not pd.api.types.is_numeric_dtype(column.dtype):
+            raise TypeError(
+                f"`adata.obs[{key!r}]` (`{argument}`) must hold numbers, found dtype "
+                f"{column.dtype}."
+            )
+        if not np.isfinite(column.to_numpy(dtype=float)).all():
+            raise ValueError(f"`adata.obs[{key!r}]` (`{argument}`) must be finite.")
+        if argument == "size_factor_key" and (column <= 0).any():
+            raise ValueError(f"`adata.obs[{key!r}]` (`{argument}`) must be positive.")
