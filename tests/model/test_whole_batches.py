@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def test_a_single_cell_joins_the_batch_before(n_obs, size, expected):
     found = list(sampler)
     assert [len(batch) for batch in found] == expected
     assert len(sampler) == len(expected)
-    assert sorted(sum(found, [])) == list(range(n_obs))
+    assert sorted(chain.from_iterable(found)) == list(range(n_obs))
 
 
 def test_dropped_cells_stay_dropped():
@@ -46,7 +48,7 @@ def test_the_order_is_that_of_the_inner_sampler():
     torch.manual_seed(0)
     expected = list(RandomSampler(range(9)))
     torch.manual_seed(0)
-    assert sum(batches(9, 4), []) == expected
+    assert list(chain.from_iterable(batches(9, 4))) == expected
 
 
 def splitter(n_obs, **kwargs):

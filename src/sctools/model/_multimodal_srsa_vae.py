@@ -9,6 +9,7 @@ import numpy as np
 from scvi.model import TOTALVI
 
 from ..module import MultimodalSRSAVAEModule
+from ._depth_field import register_depth
 from ._srsa_methods import SRSAMethods, check_options
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         :class:`~anndata.AnnData` registered with ``MultimodalSRSAVAE.setup_anndata``, or
         :class:`~mudata.MuData` registered with ``setup_mudata``: raw counts of both.
     n_latent
-        Dimensions of the latent space.
+        Dimensions of the latent space: 30, or 20 with ``encoder="scvi"``.
     gene_dispersion
         ``"gene"``, ``"gene-batch"`` or ``"gene-label"``.
     protein_dispersion
@@ -61,6 +62,12 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         Attention heads; ``n_hidden`` must be a multiple.
     n_components
         Components of the mixture.
+    kl_z_weight
+        Weight of the latent's KL divergence once it is warmed up: 2 with a mixture, else 1.
+    linear_weight
+        Weight of a linear view of log-normalised expression, a probabilistic PCA that shares the
+        latent: it keeps distances there close to distances in log expression. 1, or 0 with
+        ``encoder="scvi"``.
     **model_kwargs
         Passed to :class:`scvi.module.TOTALVAE`.
 
@@ -84,7 +91,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
     >>> vae = sctools.model.MultimodalSRSAVAE(adata)
     >>> vae.train(max_epochs=1, progress_bar=False)
     >>> vae.get_latent_representation().shape
-    (60, 20)
+    (60, 30)
     """
 
     _module_cls = MultimodalSRSAVAEModule
@@ -92,7 +99,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
     def __init__(
         self,
         adata: AnnData | MuData,
-        n_latent: int = 20,
+        n_latent: int | None = None,
         gene_dispersion: Literal["gene", "gene-batch", "gene-label"] = "gene",
         protein_dispersion: Literal["protein", "protein-batch", "protein-label"] = "protein",
         gene_likelihood: Literal["zinb", "nb"] = "nb",
@@ -107,9 +114,11 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         n_tokens: int | None = None,
         n_heads: int = 4,
         n_components: int = 30,
+        kl_z_weight: float | None = None,
+        linear_weight: float | None = None,
         **model_kwargs: Any,
     ) -> None:
-        n_tokens = check_options(
+        options = check_options(
             attention=attention,
             residual=residual,
             prior=prior,
@@ -120,7 +129,11 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             n_tokens=n_tokens,
             n_heads=n_heads,
             n_components=n_components,
+            kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
+            plain_n_latent=20,
         )
+        n_latent, n_tokens, kl_z_weight, linear_weight = options
         super().__init__(
             adata,
             n_latent=n_latent,
@@ -138,6 +151,8 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             n_tokens=n_tokens,
             n_heads=n_heads,
             n_components=n_components,
+            kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
             **model_kwargs,
         )
         self._model_summary_string = (
@@ -149,7 +164,13 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
-    def setup_anndata(cls, adata: AnnData, protein_expression_obsm_key: str, **kwargs: Any) -> None:
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        protein_expression_obsm_key: str,
+        depth_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Register counts of RNA in ``X`` (or a layer) and of proteins in ``obsm``.
 
         Parameters
@@ -158,6 +179,9 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             Annotated data, cells × genes.
         protein_expression_obsm_key
             Key of ``obsm`` with protein counts, cells × proteins; a DataFrame names them.
+        depth_key
+            Column of ``obs`` with each cell's total RNA count; see
+            :meth:`sctools.model.SRSAVAE.setup_anndata`.
         **kwargs
             Passed to :meth:`scvi.model.TOTALVI.setup_anndata`: ``layer``, ``batch_key``,
             ``size_factor_key``, ``categorical_covariate_keys``, ``continuous_covariate_keys`` ….
@@ -178,10 +202,45 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             super().setup_anndata(
                 adata, protein_expression_obsm_key=protein_expression_obsm_key, **kwargs
             )
+        register_depth(cls, adata, depth_key)
+
+    @classmethod
+    def setup_mudata(cls, mdata: MuData, depth_key: str | None = None, **kwargs: Any) -> None:
+        """Register counts of an RNA and a protein modality.
+
+        Parameters
+        ----------
+        mdata
+            MuData with both modalities for the same cells.
+        depth_key
+            Column of ``obs`` of the RNA modality with each cell's total RNA count; see
+            :meth:`sctools.model.SRSAVAE.setup_anndata`.
+        **kwargs
+            Passed to :meth:`scvi.model.TOTALVI.setup_mudata`: ``modalities``, ``rna_layer``,
+            ``protein_layer``, ``batch_key`` ….
+
+        Returns
+        -------
+        ``None``; the registration is kept by scvi-tools and in ``mdata.uns``.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> from anndata import AnnData
+        >>> from mudata import MuData
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> protein = AnnData(adata.obsm["protein_expression"])
+        >>> mdata = MuData({"rna": adata, "prot": protein})
+        >>> modalities = {"rna_layer": "rna", "protein_layer": "prot"}
+        >>> sctools.model.MultimodalSRSAVAE.setup_mudata(mdata, modalities=modalities)
+        """
+        super().setup_mudata(mdata, **kwargs)
+        register_depth(cls, mdata, depth_key, (kwargs.get("modalities") or {}).get("rna_layer"))
 
     def train(
         self,
         max_epochs: int | None = None,
+        lr: float = 4e-3,
         *,
         rng: int | np.random.Generator | None = None,
         progress_bar: bool | None = None,
@@ -201,6 +260,8 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         ----------
         max_epochs
             Passes through the data. By default 200 up to 20,000 cells, then fewer, at least 10.
+        lr
+            Learning rate.
         rng
             Seed or generator for this training; the global random state is left as it was.
             ``None`` draws from the global state, as scvi-tools does.
@@ -218,7 +279,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         plan_kwargs
             Arguments of the training plan, such as ``weight_decay`` or ``eps``.
         **kwargs
-            Passed to :meth:`scvi.model.TOTALVI.train`, such as ``lr`` (4e-3 there).
+            Passed to :meth:`scvi.model.TOTALVI.train`.
 
         Raises
         ------
@@ -232,19 +293,21 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         >>> sctools.model.MultimodalSRSAVAE.setup_anndata(adata, "protein_expression")
         >>> vae = sctools.model.MultimodalSRSAVAE(adata)
         >>> vae.train(max_epochs=2, rng=0, progress_bar=False)
-        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])
-        1.0
+        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])  # 2 with a mixture prior
+        2.0
         """
         arguments = self._training_arguments(
             max_epochs=max_epochs,
             early_stopping=early_stopping,
             train_size=train_size,
+            lr=lr,
             plan_kwargs=plan_kwargs,
             progress_bar=progress_bar,
         )
         warmup = arguments["plan_kwargs"].pop("n_epochs_kl_warmup")
         # totalVI counts steps unless it is given epochs, and takes 0 for not given.
         arguments["n_steps_kl_warmup"] = 0
+        arguments["lr"] = lr
         arguments["n_epochs_kl_warmup"] = (
             warmup if n_epochs_kl_warmup is None else n_epochs_kl_warmup
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,8 +27,24 @@ logger = logging.getLogger("sctools")
 ADAM_EPS = 1e-8
 """scvi-tools takes 0.01, which throttles small gradients: those of attention and of alpha."""
 
+ENCODING_BATCH = 512
+WEIGHT_DECAY = 1e-6
+"""That of scvi-tools."""
+
+N_LATENT = 30
 N_TOKENS = 32
 N_BANK_CELLS = 256
+MIXTURE_KL_WEIGHT = 2.0
+LINEAR_WEIGHT = 1.0
+
+
+class Options(NamedTuple):
+    """Arguments of a model whose defaults depend on others."""
+
+    n_latent: int
+    n_tokens: int
+    kl_z_weight: float
+    linear_weight: float
 
 
 def check_options(
@@ -39,12 +55,18 @@ def check_options(
     encoder: str,
     latent_distribution: str,
     n_hidden: int,
-    n_latent: int,
+    n_latent: int | None,
     n_tokens: int | None,
     n_heads: int,
     n_components: int,
-) -> int:
-    """Check the constructor's arguments and return the number of tokens."""
+    kl_z_weight: float | None,
+    linear_weight: float | None,
+    plain_n_latent: int,
+) -> Options:
+    """Check the constructor's arguments and settle those left to ``None``.
+
+    ``plain_n_latent`` is the default of scvi-tools, which goes with its encoder.
+    """
     for name, value, known in (
         ("attention", attention, ATTENTION),
         ("residual", residual, RESIDUAL),
@@ -53,17 +75,28 @@ def check_options(
     ):
         if value not in known:
             raise ValueError(f"`{name}` must be one of {listing(known)}, found {value!r}.")
+    if n_latent is None:
+        n_latent = N_LATENT if encoder == "srsa" else plain_n_latent
+    if kl_z_weight is None:
+        kl_z_weight = MIXTURE_KL_WEIGHT if prior == "mixture" else 1.0
+    if linear_weight is None:
+        linear_weight = LINEAR_WEIGHT if encoder == "srsa" else 0.0
     if n_tokens is None:
         n_tokens = N_BANK_CELLS if attention == "minibatch" else N_TOKENS
-    for name, number, least in (
-        ("n_hidden", n_hidden, 1),
-        ("n_latent", n_latent, 1),
-        ("n_tokens", n_tokens, 1),
-        ("n_heads", n_heads, 1),
-        ("n_components", n_components, 1),
-    ):
-        if not isinstance(number, int | np.integer) or number < least:
-            raise ValueError(f"`{name}` must be a whole number ≥ {least}, found {number!r}.")
+    sizes: dict[str, Any] = {
+        "n_hidden": n_hidden,
+        "n_latent": n_latent,
+        "n_tokens": n_tokens,
+        "n_heads": n_heads,
+        "n_components": n_components,
+    }
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer) or size < 1:
+            raise ValueError(f"`{name}` must be a whole number ≥ 1, found {size!r}.")
+    weights: dict[str, Any] = {"kl_z_weight": kl_z_weight, "linear_weight": linear_weight}
+    for name, weight in weights.items():
+        if not isinstance(weight, int | float) or not math.isfinite(weight) or weight < 0:
+            raise ValueError(f"`{name}` must be a number ≥ 0, found {weight!r}.")
     if attention != "none" and n_hidden % n_heads:
         raise ValueError(
             f"`n_hidden` must be a multiple of `n_heads`, found {n_hidden} and {n_heads}."
@@ -82,11 +115,18 @@ def check_options(
             "`prior='mixture'` needs `latent_distribution='normal'`, found "
             f"{latent_distribution!r}. Take `prior='normal'` with it."
         )
-    return int(n_tokens)
+    return Options(n_latent, n_tokens, kl_z_weight, linear_weight)
 
 
 class SRSAMethods:
     """Methods of the SRSA-VAE models; comes before the model class of scvi-tools."""
+
+    adata: Any
+    adata_manager: Any
+    module: Any
+    train_indices: Any
+    _check_if_trained: Callable[..., None]
+    _validate_anndata: Callable[..., Any]
 
     _data_splitter_cls = WholeBatchSplitter
 
@@ -96,6 +136,7 @@ class SRSAMethods:
         max_epochs: int | None,
         early_stopping: bool,
         train_size: float | None,
+        lr: float,
         plan_kwargs: dict | None,
         progress_bar: bool | None,
     ) -> dict[str, Any]:
@@ -111,15 +152,26 @@ class SRSAMethods:
             "early_stopping": early_stopping and validates,
             "train_size": train_size,
             "plan_kwargs": {
-                "eps": ADAM_EPS,
                 "n_epochs_kl_warmup": plan.n_epochs_kl_warmup,
-                **(plan_kwargs or {}),
+                **self._adam(lr, plan_kwargs or {}),
             },
             "enable_progress_bar": settings.progress_bar if progress_bar is None else progress_bar,
         }
         if early_stopping and validates:
             arguments["early_stopping_warmup_epochs"] = plan.n_epochs_kl_warmup
         return arguments
+
+    def _adam(self, lr: float, plan_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the plan with our Adam in it, unless the user chose an optimiser."""
+        settled = {"lr": lr, "weight_decay": WEIGHT_DECAY, "eps": ADAM_EPS, **plan_kwargs}
+        if {"optimizer", "optimizer_creator"} & set(plan_kwargs) or self.module.block is None:
+            return settled
+
+        def creator(parameters: Any) -> torch.optim.Optimizer:
+            chosen = {name: settled[name] for name in ("lr", "weight_decay", "eps")}
+            return torch.optim.Adam(parameters, fused=True, **chosen)
+
+        return {**settled, "optimizer": "Custom", "optimizer_creator": creator}
 
     @contextlib.contextmanager
     def _training(self, rng: int | np.random.Generator | None) -> Iterator[None]:
@@ -162,13 +214,15 @@ class SRSAMethods:
     def _encoded(
         self,
         adata: AnnData | None,
-        indices: Sequence[int] | np.ndarray | None,
+        indices: Any,
         batch_size: int | None,
         *outputs: str,
     ) -> list[Any]:
         """Run the encoder over cells and collect some of its outputs, one list per batch."""
         adata = self._validate_anndata(adata)
-        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size)
+        loader = self._make_data_loader(
+            adata=adata, indices=indices, batch_size=batch_size or ENCODING_BATCH
+        )
         found = []
         for tensors in loader:
             inputs = self.module._get_inference_input(tensors)
@@ -193,7 +247,7 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` follows ``scvi.settings``.
+            Cells at a time; it never changes results. ``None`` takes 512.
 
         Returns
         -------
@@ -221,8 +275,8 @@ class SRSAMethods:
                 "`attention='memory'` to get one."
             )
         self._check_if_trained(warn=False)
-        indices, order = self._in_file_order(adata, indices)
-        batches = self._encoded(adata, indices, batch_size, "attention")
+        rows, order = self._in_file_order(adata, indices)
+        batches = self._encoded(adata, rows, batch_size, "attention")
         weights = torch.cat([weights.mean(dim=1) for (weights,) in batches]).cpu().numpy()
         return weights if order is None else weights[order]
 
@@ -242,7 +296,7 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` follows ``scvi.settings``.
+            Cells at a time; it never changes results. ``None`` takes 512.
 
         Returns
         -------
@@ -269,8 +323,8 @@ class SRSAMethods:
                 "with `prior='mixture'` to get them."
             )
         self._check_if_trained(warn=False)
-        indices, order = self._in_file_order(adata, indices)
-        batches = self._encoded(adata, indices, batch_size, "qz")
+        rows, order = self._in_file_order(adata, indices)
+        batches = self._encoded(adata, rows, batch_size, "qz")
         with torch.inference_mode():
             found = [self.module.prior.responsibilities(qz) for (qz,) in batches]
         components = torch.cat(found).cpu().numpy()
@@ -304,7 +358,7 @@ class SRSAMethods:
         mc_samples
             Samples for the mean of a logistic normal with ``give_mean=False``.
         batch_size
-            Cells at a time. ``None`` follows ``scvi.settings``.
+            Cells at a time; it never changes results. ``None`` takes 512.
         return_dist
             Return mean and variance.
         dataloader
@@ -327,13 +381,13 @@ class SRSAMethods:
         >>> vae.get_latent_representation().shape
         (60, 10)
         """
-        indices, order = self._in_file_order(adata, indices)
+        rows, order = self._in_file_order(adata, indices)
         found = super().get_latent_representation(  # type: ignore[misc]
             adata=adata,
-            indices=indices,
+            indices=rows,
             give_mean=give_mean,
             mc_samples=mc_samples,
-            batch_size=batch_size,
+            batch_size=batch_size or ENCODING_BATCH,
             return_dist=return_dist,
             dataloader=dataloader,
             **data_loader_kwargs,
@@ -344,7 +398,7 @@ class SRSAMethods:
 
     def _in_file_order(
         self, adata: AnnData | None, indices: Sequence[int] | None
-    ) -> tuple[Sequence[int] | np.ndarray | None, np.ndarray | None]:
+    ) -> tuple[Any, np.ndarray | None]:
         """Sort indices into a backed file, and say how to put results back in order.
 
         Its rows are read in ascending order by scvi-tools, whatever order was asked for.

@@ -8,6 +8,7 @@ import numpy as np
 from scvi.model import SCVI
 
 from ..module import SRSAVAEModule
+from ._depth_field import register_depth
 from ._srsa_methods import SRSAMethods, check_options
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class SRSAVAE(SRSAMethods, SCVI):
     n_hidden
         Nodes per hidden layer.
     n_latent
-        Dimensions of the latent space.
+        Dimensions of the latent space: 30, or 10 with ``encoder="scvi"``.
     n_layers
         Hidden layers of encoder and decoder.
     dropout_rate
@@ -63,6 +64,12 @@ class SRSAVAE(SRSAMethods, SCVI):
         Attention heads; ``n_hidden`` must be a multiple.
     n_components
         Components of the mixture.
+    kl_z_weight
+        Weight of the latent's KL divergence once it is warmed up: 2 with a mixture, else 1.
+    linear_weight
+        Weight of a linear view of log-normalised expression, a probabilistic PCA that shares the
+        latent: it keeps distances there close to distances in log expression. 1, or 0 with
+        ``encoder="scvi"``.
     **kwargs
         Passed to :class:`scvi.module.VAE`.
 
@@ -95,7 +102,7 @@ class SRSAVAE(SRSAMethods, SCVI):
         adata: AnnData | None = None,
         registry: dict | None = None,
         n_hidden: int = 128,
-        n_latent: int = 10,
+        n_latent: int | None = None,
         n_layers: int = 1,
         dropout_rate: float = 0.1,
         dispersion: Literal["gene", "gene-batch", "gene-label", "gene-cell"] = "gene",
@@ -109,9 +116,11 @@ class SRSAVAE(SRSAMethods, SCVI):
         n_tokens: int | None = None,
         n_heads: int = 4,
         n_components: int = 30,
+        kl_z_weight: float | None = None,
+        linear_weight: float | None = None,
         **kwargs: Any,
     ) -> None:
-        n_tokens = check_options(
+        options = check_options(
             attention=attention,
             residual=residual,
             prior=prior,
@@ -122,7 +131,11 @@ class SRSAVAE(SRSAMethods, SCVI):
             n_tokens=n_tokens,
             n_heads=n_heads,
             n_components=n_components,
+            kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
+            plain_n_latent=10,
         )
+        n_latent, n_tokens, kl_z_weight, linear_weight = options
         super().__init__(
             adata,
             registry,
@@ -141,6 +154,8 @@ class SRSAVAE(SRSAMethods, SCVI):
             n_tokens=n_tokens,
             n_heads=n_heads,
             n_components=n_components,
+            kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
             **kwargs,
         )
         self._model_summary_string = (
@@ -150,6 +165,36 @@ class SRSAVAE(SRSAMethods, SCVI):
         )
         # The arguments that scvi-tools kept are those of its own constructor.
         self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(cls, adata: AnnData, depth_key: str | None = None, **kwargs: Any) -> None:
+        """Register raw counts and covariates.
+
+        Parameters
+        ----------
+        adata
+            Annotated data, cells × genes.
+        depth_key
+            Column of ``obs`` with each cell's total count over all genes that were measured, for
+            data reduced to variable genes: the encoder normalises by it, as log-normalisation
+            before the choice of genes would. ``None`` takes the total over the genes here.
+        **kwargs
+            Passed to :meth:`scvi.model.SCVI.setup_anndata`: ``layer``, ``batch_key``,
+            ``labels_key``, ``size_factor_key``, ``categorical_covariate_keys``,
+            ``continuous_covariate_keys``.
+
+        Returns
+        -------
+        ``None``; the registration is kept by scvi-tools, and in ``adata.obs`` and ``adata.uns``.
+
+        Examples
+        --------
+        >>> import sctools
+        >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
+        >>> sctools.model.SRSAVAE.setup_anndata(adata, batch_key="batch")
+        """
+        super().setup_anndata(adata, **kwargs)
+        register_depth(cls, adata, depth_key)
 
     def train(
         self,
@@ -201,13 +246,14 @@ class SRSAVAE(SRSAMethods, SCVI):
         >>> sctools.model.SRSAVAE.setup_anndata(adata)
         >>> vae = sctools.model.SRSAVAE(adata)
         >>> vae.train(max_epochs=2, rng=0, progress_bar=False)
-        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])
-        1.0
+        >>> float(vae.history["kl_weight_train"].iloc[-1, 0])  # 2 with a mixture prior
+        2.0
         """
         arguments = self._training_arguments(
             max_epochs=max_epochs,
             early_stopping=early_stopping,
             train_size=train_size,
+            lr=1e-3,
             plan_kwargs=plan_kwargs,
             progress_bar=progress_bar,
         )

@@ -6,11 +6,13 @@ from ._age_clock_module import CLIP, AgeClockModule, ClockPart, FoldedPart
 from ._gated_network import FoldedNetwork, GatedNetwork
 from ._multimodal_srsa_vae_module import MultimodalSRSAVAEModule
 from ._residual_attention import ATTENTION, RESIDUAL
+from ._srsa_parts import DEPTH
 from ._srsa_vae_module import SRSAVAEModule
 
 __all__ = [
     "ATTENTION",
     "CLIP",
+    "DEPTH",
     "RESIDUAL",
     "AgeClockModule",
     "ClockPart",

@@ -27,9 +27,7 @@ class MemoryContext(nn.Module):
         self.n_tokens = n_tokens
         self.tokens = nn.Parameter(torch.randn(n_tokens, n_hidden))
 
-    def forward(
-        self, hidden: torch.Tensor, features: torch.Tensor, learns: bool
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, features: torch.Tensor, learns: bool) -> torch.Tensor:
         """Return the tokens, shape ``(n_tokens, n_hidden)``."""
         return self.tokens
 
@@ -60,9 +58,7 @@ class InducedContext(nn.Module):
         self.register_buffer("average", torch.zeros(n_tokens, n_hidden))
         self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
 
-    def forward(
-        self, hidden: torch.Tensor, features: torch.Tensor, learns: bool
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, features: torch.Tensor, learns: bool) -> torch.Tensor:
         """Return the tokens, shape ``(n_tokens, n_hidden)``."""
         if not learns:
             return self.points + self.average
@@ -109,9 +105,7 @@ class FeatureContext(nn.Module):
         self.proteins = nn.Parameter(torch.randn(n_proteins, n_hidden))
         self.identity = nn.Parameter(torch.randn(self.n_tokens, n_hidden))
 
-    def forward(
-        self, hidden: torch.Tensor, features: torch.Tensor, learns: bool
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, features: torch.Tensor, learns: bool) -> torch.Tensor:
         """Return the tokens of each cell, shape ``(cells, n_tokens, n_hidden)``."""
         genes, proteins = features[:, : self.n_genes], features[:, self.n_genes :]
         genes = nn.functional.pad(genes, (0, self.n_padding))
@@ -142,9 +136,7 @@ class MinibatchContext(nn.Module):
         self.register_buffer("bank", torch.zeros(n_tokens, n_hidden))
         self.register_buffer("n_seen", torch.zeros((), dtype=torch.long))
 
-    def forward(
-        self, hidden: torch.Tensor, features: torch.Tensor, learns: bool
-    ) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, features: torch.Tensor, learns: bool) -> torch.Tensor:
         """Return hidden states of cells, shape ``(cells, n_hidden)``."""
         if not learns:
             return self.bank[: max(1, int(self.n_seen))]

@@ -22,6 +22,12 @@ class AttentiveLayers(nn.Module):
         Block that works on the hidden state.
     n_features
         Genes and proteins: the columns of the input before covariates.
+
+    Attributes
+    ----------
+    features
+        Values to read instead of what scvi-tools hands over, shape ``(cells, n_features)``. They
+        are set for one call and removed after it.
     """
 
     def __init__(self, layers: FCLayers, attn: ResidualAttention, n_features: int) -> None:
@@ -29,7 +35,11 @@ class AttentiveLayers(nn.Module):
         self.layers = layers
         self.attn = attn
         self.n_features = n_features
+        self.features: torch.Tensor | None = None
 
     def forward(self, x: torch.Tensor, *cat_list: torch.Tensor) -> torch.Tensor:
         """Return the hidden state, shape ``(cells, n_hidden)``."""
+        if self.features is not None:
+            covariates = x[:, self.n_features :]
+            x = torch.cat([self.features, covariates], 1) if covariates.numel() else self.features
         return self.attn(self.layers(x, *cat_list), x[:, : self.n_features])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -27,6 +28,10 @@ class MultimodalSRSAVAEModule(SRSAParts, TOTALVAE):
         ``"mixture"`` with its number of components, or ``"normal"``.
     kl_z_weight
         Weight of the latent's KL divergence in the loss, on top of the warm-up.
+    linear_weight
+        Weight of the linear view of log-normalised expression; 0 leaves it out.
+    n_batch, n_continuous_cov, n_cats_per_cov
+        Covariates, as scvi-tools passes them.
     encoder
         ``"srsa"``, or ``"scvi"`` for the encoder of scvi-tools as it is.
     **kwargs
@@ -51,10 +56,21 @@ class MultimodalSRSAVAEModule(SRSAParts, TOTALVAE):
         n_heads: int = 4,
         n_components: int = 30,
         kl_z_weight: float = 1.0,
+        linear_weight: float = 0.0,
+        n_batch: int = 0,
+        n_continuous_cov: int = 0,
+        n_cats_per_cov: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            n_input_genes, n_input_proteins, n_hidden=n_hidden, n_latent=n_latent, **kwargs
+            n_input_genes,
+            n_input_proteins,
+            n_batch,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_continuous_cov=n_continuous_cov,
+            n_cats_per_cov=n_cats_per_cov,
+            **kwargs,
         )
         self._add_parts(
             encoder=encoder,
@@ -69,6 +85,9 @@ class MultimodalSRSAVAEModule(SRSAParts, TOTALVAE):
             n_heads=n_heads,
             n_components=n_components,
             kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
+            n_cats=[n_batch, *(n_cats_per_cov or [])],
+            n_conts=n_continuous_cov,
         )
 
     @auto_move_data
@@ -103,4 +122,4 @@ class MultimodalSRSAVAEModule(SRSAParts, TOTALVAE):
         output = super().loss(
             tensors, inference_outputs, generative_outputs, pro_recons_weight, kl_weight
         )
-        return self._corrected(output, inference_outputs, kl_weight)
+        return self._corrected(output, tensors, inference_outputs, kl_weight)

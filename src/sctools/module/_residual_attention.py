@@ -87,14 +87,10 @@ class ResidualAttention(nn.Module):
         # A reference that scArches froze keeps its context while a query is trained.
         learns = self.training and self.query.weight.requires_grad
         context = self.context_norm(self.context(hidden, features, learns))
-        query = self._heads(self.query(self.norm(hidden)))
-        key, value = self._heads(self.key(context)), self._heads(self.value(context))
-        # A context of each cell's own has one more dimension than one that all cells share.
-        own = "b" if context.dim() == 3 else ""
-        logits = torch.einsum(f"bhd,{own}mhd->bhm", query, key) / math.sqrt(query.shape[-1])
-        weights = logits.softmax(dim=-1)
-        attended = torch.einsum(f"bhm,{own}mhd->bhd", weights, value).flatten(1)
-        attended = self.out(attended)
+        if context.dim() == 2:
+            attended, weights = self._attend_shared(self.norm(hidden), context)
+        else:
+            attended, weights = self._attend_own(self.norm(hidden), context)
         self.weights = weights
         if self.residual == "none":
             return attended
@@ -105,8 +101,39 @@ class ResidualAttention(nn.Module):
         weights, self.weights = self.weights, None
         return weights
 
-    def _heads(self, values: torch.Tensor) -> torch.Tensor:
-        return values.unflatten(-1, (self.n_heads, -1))
+    def _attend_own(
+        self, hidden: torch.Tensor, context: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attend to tokens of each cell's own, shape ``(cells, tokens, n_hidden)``."""
+        query, key, value = (
+            layer(values).unflatten(-1, (self.n_heads, -1))
+            for layer, values in (
+                (self.query, hidden),
+                (self.key, context),
+                (self.value, context),
+            )
+        )
+        logits = torch.einsum("bhd,bmhd->bhm", query, key) / math.sqrt(query.shape[-1])
+        weights = logits.softmax(dim=-1)
+        return self.out(torch.einsum("bhm,bmhd->bhd", weights, value).flatten(1)), weights
+
+    def _attend_shared(
+        self, hidden: torch.Tensor, context: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Attend to tokens that all cells share, shape ``(tokens, n_hidden)``.
+
+        Queries and keys are multiplied into one matrix first, and so are values and output: what
+        is left for each cell is two products of matrices.
+        """
+        heads = self.n_heads
+        key = self.key(context).unflatten(-1, (heads, -1)).transpose(0, 1)  # heads, tokens, width
+        value = self.value(context).unflatten(-1, (heads, -1)).transpose(0, 1)
+        query = self.query.weight.unflatten(0, (heads, -1))  # heads, width, n_hidden
+        out = self.out.weight.T.unflatten(0, (heads, -1))  # heads, width, n_hidden
+        to_logits = torch.bmm(key, query).flatten(0, 1) / math.sqrt(key.shape[-1])
+        to_out = torch.bmm(value, out).flatten(0, 1)
+        weights = (hidden @ to_logits.T).unflatten(-1, (heads, -1)).softmax(dim=-1)
+        return torch.addmm(self.out.bias, weights.flatten(1), to_out), weights
 
 
 def mean_entropy(weights: torch.Tensor) -> torch.Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from scvi.module.base import LossOutput, auto_move_data
-from torch import nn
+from scvi import REGISTRY_KEYS
+from scvi.module.base import LossOutput
 from torch.distributions import Normal
 
 from ._attentive_layers import AttentiveLayers
+from ._linear_view import LinearView, centred_logs, log_normalized
 from ._mixture_prior import MixturePrior
 from ._residual_attention import ResidualAttention, mean_entropy, usage_entropy
 
@@ -18,11 +20,17 @@ USAGE_WEIGHT = 1.0
 """Weight of the penalty on unevenly used tokens, in nats per cell at full collapse."""
 
 ATTENTION_OUTPUT = "attention"
-"""Name of the attention among the outputs of inference."""
+FEATURES_OUTPUT = "log_normalized"
+"""Names of the attention and of log-normalised expression among the outputs of inference."""
+
+DEPTH = "depth"
+"""Registered name of each cell's total over all genes, where the model sees some of them only."""
 
 
 class SRSAParts:
-    """Attention behind the encoder and the prior of the latent; comes before the module's class.
+    """Attention behind the encoder, the prior of the latent and a linear view of expression.
+
+    Comes before the class of the module.
 
     A subclass names its encoder in ``_encoder_name`` and the KL divergence of the latent in
     ``_kl_name``, and calls `_add_parts` once the module of scvi-tools is built.
@@ -31,7 +39,11 @@ class SRSAParts:
     _encoder_name: str
     _kl_name: str
     prior: MixturePrior | None
+    gene_view: LinearView | None
+    protein_view: LinearView | None
     kl_z_weight: float
+    linear_weight: float
+    log_variational: bool
 
     def _add_parts(
         self,
@@ -48,6 +60,9 @@ class SRSAParts:
         n_heads: int,
         n_components: int,
         kl_z_weight: float,
+        linear_weight: float,
+        n_cats: Sequence[int],
+        n_conts: int,
     ) -> None:
         # Drawn apart: what scvi-tools draws afterwards is the same with and without the parts.
         with torch.random.fork_rng(devices=[]):
@@ -65,7 +80,13 @@ class SRSAParts:
                 inner.encoder = AttentiveLayers(inner.encoder, block, n_genes + n_proteins)
             mixture = prior == "mixture"
             self.prior = MixturePrior(n_components, n_latent) if mixture else None
+            self.gene_view = self.protein_view = None
+            if linear_weight:
+                self.gene_view = LinearView(n_latent, n_genes, n_cats, n_conts)
+            if linear_weight and n_proteins:
+                self.protein_view = LinearView(n_latent, n_proteins, n_cats, n_conts)
         self.kl_z_weight = kl_z_weight
+        self.linear_weight = linear_weight
         self._estimates_likelihood = False
 
     @property
@@ -74,15 +95,38 @@ class SRSAParts:
         layers = getattr(self, self._encoder_name).encoder
         return layers.attn if isinstance(layers, AttentiveLayers) else None
 
-    @auto_move_data
-    def _regular_inference(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        outputs = super()._regular_inference(*args, **kwargs)  # type: ignore[misc]
-        outputs[ATTENTION_OUTPUT] = None if self.block is None else self.block.pop_weights()
+    def _get_inference_input(
+        self, tensors: dict[str, torch.Tensor | None], full_forward_pass: bool = False
+    ) -> dict[str, Any]:
+        inputs = super()._get_inference_input(tensors, full_forward_pass)  # type: ignore[misc]
+        if "x" in inputs:
+            inputs["depth"] = tensors.get(DEPTH)
+        return inputs
+
+    def _regular_inference(
+        self, x: torch.Tensor, *args: Any, depth: torch.Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        layers = getattr(self, self._encoder_name).encoder
+        if not isinstance(layers, AttentiveLayers):
+            return super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
+        features = log_normalized(x, depth)
+        proteins = kwargs.get("y")
+        layers.features = (
+            features if proteins is None else torch.cat([features, centred_logs(proteins)], 1)
+        )
+        kept, self.log_variational = self.log_variational, False  # they would not be read
+        try:
+            outputs = super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
+        finally:
+            layers.features, self.log_variational = None, kept
+        outputs[ATTENTION_OUTPUT] = layers.attn.pop_weights()
+        outputs[FEATURES_OUTPUT] = features
         return outputs
 
     def _corrected(
         self,
         output: LossOutput,
+        tensors: dict[str, torch.Tensor],
         inference_outputs: dict[str, Any],
         kl_weight: float | torch.Tensor,
     ) -> LossOutput:
@@ -103,6 +147,9 @@ class SRSAParts:
                     + Normal(0, 1).log_prob(z).sum(-1)
                     - self.prior.distribution().log_prob(z)
                 )
+        if self.gene_view is not None:
+            linear = self._linear_loss(self.gene_view, tensors, inference_outputs)
+            loss = loss + self.linear_weight * linear.mean()
         metrics["kl_weight"] = torch.as_tensor(float(kl_weight) * self.kl_z_weight)
         block, weights = self.block, inference_outputs.get(ATTENTION_OUTPUT)
         if block is not None and block.alpha is not None:
@@ -125,6 +172,24 @@ class SRSAParts:
             kl_local_sum=None,
             kl_global_sum=None,
         )
+
+    def _linear_loss(
+        self,
+        gene_view: LinearView,
+        tensors: dict[str, torch.Tensor],
+        inference_outputs: dict[str, Any],
+    ) -> torch.Tensor:
+        covariates = (
+            inference_outputs["z"],
+            tensors[REGISTRY_KEYS.BATCH_KEY],
+            tensors.get(REGISTRY_KEYS.CONT_COVS_KEY),
+            tensors.get(REGISTRY_KEYS.CAT_COVS_KEY),
+        )
+        loss = gene_view(inference_outputs[FEATURES_OUTPUT], *covariates)
+        if self.protein_view is not None:
+            proteins = centred_logs(tensors[REGISTRY_KEYS.PROTEIN_EXP_KEY])
+            loss = loss + self.protein_view(proteins, *covariates)
+        return loss
 
     def marginal_ll(self, *args: Any, **kwargs: Any) -> float | torch.Tensor:
         """Estimate the marginal log-likelihood by importance sampling, under this prior."""

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from scvi.module import VAE
 from scvi.module.base import LossOutput
+from torch import nn
 from torch.distributions import Normal
 
+from ._sparse_likelihood import SparseNegativeBinomial
 from ._srsa_parts import SRSAParts
+
+
+class _Nothing(nn.Module):
+    def forward(self, x: torch.Tensor) -> None:
+        return None
 
 
 class SRSAVAEModule(SRSAParts, VAE):
@@ -28,6 +36,10 @@ class SRSAVAEModule(SRSAParts, VAE):
         ``"mixture"`` with its number of components, or ``"normal"``.
     kl_z_weight
         Weight of the latent's KL divergence in the loss, on top of the warm-up.
+    linear_weight
+        Weight of the linear view of log-normalised expression; 0 leaves it out.
+    n_batch, n_continuous_cov, n_cats_per_cov
+        Covariates, as scvi-tools passes them.
     encoder
         ``"srsa"``, or ``"scvi"`` for the encoder of scvi-tools as it is.
     **kwargs
@@ -51,9 +63,24 @@ class SRSAVAEModule(SRSAParts, VAE):
         n_heads: int = 4,
         n_components: int = 30,
         kl_z_weight: float = 1.0,
+        linear_weight: float = 0.0,
+        n_batch: int = 0,
+        n_continuous_cov: int = 0,
+        n_cats_per_cov: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(n_input, n_hidden=n_hidden, n_latent=n_latent, **kwargs)
+        super().__init__(
+            n_input,
+            n_batch,
+            n_hidden=n_hidden,
+            n_latent=n_latent,
+            n_continuous_cov=n_continuous_cov,
+            n_cats_per_cov=n_cats_per_cov,
+            **kwargs,
+        )
+        if encoder == "srsa" and self.gene_likelihood != "zinb":
+            # Only zero inflation reads it, and it costs as much as the decoder's mean.
+            self.decoder.px_dropout_decoder = _Nothing()
         self._add_parts(
             encoder=encoder,
             attention=attention,
@@ -67,12 +94,20 @@ class SRSAVAEModule(SRSAParts, VAE):
             n_heads=n_heads,
             n_components=n_components,
             kl_z_weight=kl_z_weight,
+            linear_weight=linear_weight,
+            n_cats=[n_batch, *(n_cats_per_cov or [])],
+            n_conts=n_continuous_cov,
         )
 
     @functools.wraps(VAE.generative)  # scvi-tools looks for `transform_batch` in its signature
     def generative(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run the generative process; ``"pz"`` is the prior that the loss uses."""
         outputs = super().generative(*args, **kwargs)
+        px = outputs["px"]
+        if self.gene_likelihood == "nb" and self.block is not None:
+            outputs["px"] = SparseNegativeBinomial(
+                mu=px.mu, theta=px.theta, scale=px.scale, validate_args=False
+            )
         if self.prior is not None:
             outputs["pz"] = self.prior.distribution()
         return outputs
@@ -91,4 +126,4 @@ class SRSAVAEModule(SRSAParts, VAE):
             standard = Normal(torch.zeros_like(loc), torch.ones_like(loc))
             generative_outputs = {**generative_outputs, "pz": standard}
         output = super().loss(tensors, inference_outputs, generative_outputs, kl_weight)
-        return self._corrected(output, inference_outputs, kl_weight)
+        return self._corrected(output, tensors, inference_outputs, kl_weight)

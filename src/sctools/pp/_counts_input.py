@@ -22,6 +22,12 @@ READ_ROWS = 8192
 PROTEINS = "protein_expression"
 """Key of ``obsm`` for proteins in the private AnnData."""
 
+MEND_COUNTS = (
+    "If the counts are in a layer, name it with `layer=`; if `adata.raw` has them, use "
+    "`adata.raw.to_adata()`. Normalised, logged or scaled values cannot be used."
+)
+MEND_PROTEINS = "Put the raw counts there: normalised proteins (CLR, DSB) cannot be used."
+
 
 class CountsInput(NamedTuple):
     """Where a model's input is found in an AnnData.
@@ -62,8 +68,10 @@ def counts_adata(
     var_names: Sequence[str] | None = None,
     mask: np.ndarray | None = None,
     proteins: pd.DataFrame | None = None,
-) -> AnnData:
-    """Check the input and return a private AnnData that shares the counts where it can.
+) -> tuple[AnnData, Any]:
+    """Check the input; return a private AnnData, and the counts of all genes.
+
+    Counts are shared where they can be.
 
     Parameters
     ----------
@@ -85,7 +93,7 @@ def counts_adata(
     for column, argument in names.columns().items():
         _check_column(adata, column, argument)
     for _, block in row_blocks(matrix, READ_ROWS):
-        check_values(block.data, where=describe(names.layer), log_normalized=False)
+        _check_counts(block.data, describe(names.layer), MEND_COUNTS)
     columns = None
     if var_names is not None:
         columns = gene_columns(adata.var_names, var_names)
@@ -93,7 +101,8 @@ def counts_adata(
         columns = np.flatnonzero(mask)
     taken = adata.var_names if columns is None else adata.var_names[columns]
     whole = columns is None or np.array_equal(columns, np.arange(adata.n_vars))
-    matrix = _plain(matrix) if whole else _plain(matrix)[:, columns]
+    every = _plain(matrix)
+    matrix = every if whole else every[:, columns]
     empty = int((np.asarray(matrix.sum(axis=1)).ravel() == 0).sum())
     if empty:
         logger.warning(
@@ -108,14 +117,14 @@ def counts_adata(
     )
     if proteins is not None:
         private.obsm[PROTEINS] = proteins
-    return private
+    return private, every
 
 
 def gene_columns(found: pd.Index, wanted: Sequence[str]) -> np.ndarray:
     """Column of each wanted gene; raise where some are missing."""
     columns = pd.Index(found).get_indexer(pd.Index(wanted))
-    missing = np.asarray(wanted)[columns < 0]
-    if len(missing):
+    missing = [name for name, column in zip(wanted, columns, strict=True) if column < 0]
+    if missing:
         raise ValueError(
             f"The model was trained on {len(wanted)} genes, and {len(missing)} of them are not in "
             f"`adata.var_names`: {listing(missing, 6)}. `adata` has {len(found)} genes, for "
@@ -151,7 +160,10 @@ def protein_counts(adata: AnnData, key: str, wanted: Sequence[str] | None = None
         array = values.toarray() if sp.issparse(values) else np.asarray(values)
         if array.ndim != 2:
             raise ValueError(f"{where} must be cells × proteins, found shape {array.shape}.")
-        table = pd.DataFrame(array, columns=[f"protein_{i}" for i in range(array.shape[1])])
+        numbers = [str(i) for i in range(array.shape[1])]
+        if wanted is None or list(wanted) != numbers:  # which are the names that scvi-tools gives
+            numbers = [f"protein_{i}" for i in numbers]
+        table = pd.DataFrame(array, columns=numbers)
     return check_proteins(table, adata.obs_names, where, wanted)
 
 
@@ -172,18 +184,18 @@ def check_proteins(
         raise TypeError(f"{where} must hold numbers, found dtypes {listing(table.dtypes)}.") from (
             error
         )
-    check_values(array, where=where, log_normalized=False)
+    _check_counts(array, where, MEND_PROTEINS)
     if wanted is not None:
         place = columns.get_indexer(pd.Index(wanted))
-        if (place < 0).any():
-            missing = np.asarray(wanted)[place < 0]
+        missing = [name for name, column in zip(wanted, place, strict=True) if column < 0]
+        if missing:
             raise ValueError(
                 f"The model was trained on {len(wanted)} proteins, and {len(missing)} of them are "
                 f"not in {where}: {listing(missing)}. Available: {listing(columns)}. Name the "
                 "columns as in training."
             )
         array, columns = array[:, place], columns[place]
-    if wanted is None:
+    if wanted is None and len(table):  # that there are no cells is told with the genes
         silent = columns[array.sum(axis=0) == 0]
         if len(silent):
             raise ValueError(
@@ -195,14 +207,28 @@ def check_proteins(
 
 def _plain(matrix: Any) -> Any:
     if sp.issparse(matrix):
-        return matrix if matrix.format == "csr" else sp.csr_matrix(matrix)
+        # Not a sparse array: scvi-tools knows matrices only.
+        return matrix if isinstance(matrix, sp.csr_matrix) else sp.csr_matrix(matrix)
     return np.asarray(matrix)
+
+
+def _check_counts(values: np.ndarray, where: str, mend: str) -> None:
+    """Raise unless ``values`` are counts, with what mends it where nothing but counts will do."""
+    if np.issubdtype(values.dtype, np.number) and np.isfinite(values).all():
+        wrong = values[(values < 0) | (values != np.floor(values))]
+        if wrong.size:
+            raise ValueError(
+                f"{where} must hold raw counts (whole numbers, none negative), found "
+                f"{wrong[0]:.4g} (values from {values.min():.4g} to {values.max():.4g}). {mend}"
+            )
+    check_values(values, where=where, log_normalized=False)
 
 
 def _check_names(names: pd.Index, what: str) -> None:
     if not names.is_unique:
+        repeated = names[names.duplicated()].unique()
         raise ValueError(
-            f"Expected unique {what}, found repeated {listing(names[names.duplicated()].unique(), 6)}. "
+            f"Expected unique {what}, found repeated {listing(repeated, 6)}. "
             "Make them unique first, for genes with `adata.var_names_make_unique()`."
         )
 

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from .._validate import check_writable, listing
-from ..pp._counts_input import CountsInput, check_proteins, protein_counts
+from ..pp._counts_input import check_proteins, protein_counts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,7 +41,6 @@ class Input(NamedTuple):
 
 def read_input(
     adata: AnnData | MuData,
-    names: CountsInput,
     *,
     protein_key: str | None,
     modalities: Mapping[str, str] | None,
@@ -49,6 +48,7 @@ def read_input(
 ) -> Input:
     """Find RNA and protein counts; raise where they are not to be found."""
     from anndata import AnnData
+    from mudata import MuData
 
     if isinstance(adata, AnnData):
         if modalities is not None:
@@ -64,24 +64,28 @@ def read_input(
             return protein_counts(rna, protein_key, wanted)
 
         return Input(rna, proteins, None)
-    if not hasattr(adata, "mod"):
+    if not isinstance(adata, MuData):
         raise TypeError(f"Expected AnnData or MuData, found {type(adata).__name__}.")
     if protein_key is not None:
         raise ValueError(
             "`protein_key` is for AnnData, found MuData. Name its modalities with `modalities=`."
         )
-    return _from_mudata(adata, names, modalities)
+    return _from_mudata(adata, modalities)
 
 
-def _from_mudata(
-    mdata: MuData, names: CountsInput, modalities: Mapping[str, str] | None
-) -> Input:
+def _from_mudata(mdata: MuData, modalities: Mapping[str, str] | None) -> Input:
     chosen = _modalities(mdata, modalities)
     rna, protein = mdata.mod[chosen[RNA]], mdata.mod[chosen[PROTEIN]]
     if rna.isbacked or protein.isbacked:
         raise ValueError(
             "Expected MuData in memory, found a backed one. Read it without `backed=`."
         )
+    for name, adata in ((chosen[RNA], rna), (chosen[PROTEIN], protein)):
+        if not adata.obs_names.is_unique:
+            raise ValueError(
+                f"Cells of modality {name!r} must have unique names, by which the modalities are "
+                f"matched. Make them unique: `mdata.mod[{name!r}].obs_names_make_unique()`."
+            )
     place = protein.obs_names.get_indexer(rna.obs_names)
     if (place < 0).any() or protein.n_obs != rna.n_obs:
         raise ValueError(
@@ -89,10 +93,13 @@ def _from_mudata(
             f"({protein.n_obs} cells) must hold the same cells. Keep those in both: "
             "`muon.pp.intersect_obs(mdata)`."
         )
-    above = [key for key in names.columns() if key not in rna.obs and key in mdata.obs]
+    above = [key for key in mdata.obs.columns if key not in rna.obs.columns]
     if above:
         obs = rna.obs.join(mdata.obs.loc[rna.obs_names, above])
-        rna = type(rna)(X=rna.X, obs=obs, var=rna.var, layers=rna.layers, uns=rna.uns)
+        layers = {name: rna.layers[name] for name in rna.layers if name is not None}
+        rna = type(rna)(
+            X=rna.X, obs=obs, var=rna.var, layers=layers, obsm=dict(rna.obsm), uns=rna.uns
+        )
     where = f"`mdata.mod[{chosen[PROTEIN]!r}].X`"
 
     def proteins(wanted: Any) -> pd.DataFrame:

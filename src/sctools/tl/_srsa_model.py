@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validate import listing
+from .._validate import check_complete, listing
 from ..pp._counts_input import PROTEINS, CountsInput, counts_adata
+from ..pp._depth import DepthGenes, cell_depth, depth_genes
 from ._srsa_input import Input
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sctools")
 
+DEPTH_COLUMN = "_depth"
 DEFAULT_MASK = "highly_variable"
 
 
@@ -39,8 +41,9 @@ def fit(
 
     proteins = None if found.proteins is None else found.proteins(None)
     mask = _mask(found.rna, mask_var)
-    private = counts_adata(found.rna, names, mask=mask, proteins=proteins)
-    setup = _setup_arguments(names)
+    private, counts = counts_adata(found.rna, names, mask=mask, proteins=proteins)
+    private.obs[DEPTH_COLUMN] = cell_depth(counts, found.rna.var_names)
+    setup = {**_setup_arguments(names), "depth_key": DEPTH_COLUMN}
     with quiet(), seeded(seed):
         vae: SRSAVAE | MultimodalSRSAVAE
         if proteins is None:
@@ -50,6 +53,8 @@ def fit(
             MultimodalSRSAVAE.setup_anndata(private, PROTEINS, **setup)
             vae = MultimodalSRSAVAE(private, **model_kwargs)
         vae.train(**{"rng": seed, "progress_bar": progress_bar, **train_kwargs})
+    # Names with an underscore at the end are saved with the model.
+    vae.depth_genes_, vae.depth_shares_ = depth_genes(counts, found.rna.var_names)
     return vae, private
 
 
@@ -62,12 +67,12 @@ def _mask(adata: AnnData, mask_var: str | None) -> np.ndarray | None:
             f"{listing(adata.var.columns)}. `mask_var=None` takes all genes."
         )
     column = adata.var[mask_var]
-    if column.isna().any() or not column.isin([True, False]).all() or not column.any():
+    mask = column.isin([True]).to_numpy()
+    if not (mask.any() and column.isin([True, False]).all()):
         raise ValueError(
             f"`adata.var[{mask_var!r}]` must be boolean and true for some genes, found values "
             f"such as {listing(column.unique()[:3])}. `mask_var=None` takes all genes."
         )
-    mask = column.to_numpy(dtype=bool)
     logger.info("Training on the %d genes of adata.var[%r].", mask.sum(), mask_var)
     return mask
 
@@ -112,11 +117,7 @@ def make_ready(
         )
     if path is None and not model.is_trained:
         raise ValueError("`model` is not trained. Train it first: `model.train()`.")
-    if registry.get("setup_method_name") == "setup_mudata":
-        raise ValueError(
-            "`model` was set up with `setup_mudata`. Apply it with its own methods: "
-            "`model.get_latent_representation(mdata)`."
-        )
+    _check_registry(registry)
     multimodal = cls is MultimodalSRSAVAE
     if multimodal != (found.proteins is not None):
         raise ValueError(
@@ -130,21 +131,51 @@ def make_ready(
     with quiet():
         genes = cls.prepare_query_anndata(
             None, path if path is not None else model, return_reference_var_names=True
-        )
+        ).tolist()
     setup = registry["setup_args"]
     proteins = None
     if multimodal:
         state = registry["field_registries"]["proteins"]["state_registry"]
-        proteins = found.proteins(list(state["column_names"]))
+        proteins = found.proteins([str(name) for name in state["column_names"]])
     own = _registered(setup, names)
-    private = counts_adata(found.rna, own, var_names=list(genes), proteins=proteins)
-    if multimodal and setup["protein_expression_obsm_key"] != PROTEINS:
-        private.obsm[setup["protein_expression_obsm_key"]] = private.obsm[PROTEINS]
+    if names.labels_key is not None:
+        check_complete(found.rna, names.labels_key, argument="labels_key")
+    private, counts = counts_adata(found.rna, own, var_names=genes, proteins=proteins)
+    depth_key = setup.get("depth_key")
+    if depth_key is not None:
+        private.obs[depth_key] = (
+            found.rna.obs[depth_key]
+            if depth_key in found.rna.obs
+            else cell_depth(counts, found.rna.var_names)
+        )
+    if multimodal:
+        # An array: names have been matched, and scvi-tools cannot compare those that it numbered.
+        private.obsm[setup["protein_expression_obsm_key"]] = private.obsm.pop(PROTEINS).to_numpy()
     if setup.get("layer") is not None:
         private.layers[setup["layer"]] = private.X
     _check_categories(private, own, registry)
     with quiet():
-        return (model if path is None else cls.load(path, adata=private)), private
+        vae = model if path is None else cls.load(path, adata=private)
+    if hasattr(vae, "depth_genes_"):  # it was trained here, on the total over these
+        genes_counted = DepthGenes(vae.depth_genes_, vae.depth_shares_)
+        private.obs[depth_key] = cell_depth(counts, found.rna.var_names, genes_counted)
+    return vae, private
+
+
+def _check_registry(registry: Mapping[str, Any]) -> None:
+    """Raise on models of its classes that can only be applied by their own methods."""
+    panel = registry.get("setup_args", {}).get("panel_key")
+    if registry.get("setup_method_name") == "setup_mudata" or panel is not None:
+        what = "`setup_mudata`" if panel is None else f"`panel_key={panel!r}`"
+        raise ValueError(
+            f"`model` was set up with {what}. Apply it with its own methods: "
+            "`model.get_latent_representation(data)`."
+        )
+    if "latent_qzm" in registry.get("field_registries", {}):
+        raise ValueError(
+            "`model` holds minified data and cannot encode others. Apply it as it was before "
+            "`minify_adata()`."
+        )
 
 
 def _registered(setup: Mapping[str, Any], names: CountsInput) -> CountsInput:
@@ -163,22 +194,24 @@ def _registered(setup: Mapping[str, Any], names: CountsInput) -> CountsInput:
     return CountsInput(layer=names.layer, **own)
 
 
-def _check_categories(
-    private: AnnData, names: CountsInput, registry: Mapping[str, Any]
-) -> None:
+def _check_categories(private: AnnData, names: CountsInput, registry: Mapping[str, Any]) -> None:
+    """Raise on unknown categories; the others, compared as text, become those of training."""
     fields = registry["field_registries"]
     known = {}
-    if names.batch_key is not None:
-        known[names.batch_key] = fields["batch"]["state_registry"]["categorical_mapping"]
+    for column, field in ((names.batch_key, "batch"), (names.labels_key, "labels")):
+        if column is not None:
+            known[column] = fields[field]["state_registry"]["categorical_mapping"]
     if names.categorical_covariate_keys:
         known.update(fields["extra_categorical_covs"]["state_registry"]["mappings"])
     for column, categories in known.items():
-        found = private.obs[column].astype(str).unique()
-        new = sorted(set(found) - set(map(str, categories)))
+        found = private.obs[column].astype(str)
+        trained = {str(category): category for category in categories}
+        new = sorted(set(found) - set(trained))
         if new:
             raise ValueError(
                 f"`adata.obs[{column!r}]` holds {listing(new)}, which the model was not trained "
-                f"on. It knows: {listing(categories)}. Map new batches with "
+                f"on. It knows: {listing(trained)}. Map new batches with "
                 "`load_query_data(adata, model)` of its class and a short `train()`, then apply "
                 "that model."
             )
+        private.obs[column] = found.map(trained)

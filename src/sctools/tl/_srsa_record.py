@@ -111,6 +111,8 @@ def write_result(
     denoised_key: str | None,
 ) -> None:
     """Write everything, and remove what an earlier result under the same name had more."""
+    if modality is not None and target.is_view:
+        target.obs = target.obs.copy()  # which makes it a MuData of its own
     adata = target if modality is None else target.mod[modality]
     adata.obsm[keys.latent] = arrays["latent"]
     if "attention" in arrays:
@@ -125,6 +127,16 @@ def write_result(
         adata.obsm[denoised_key] = arrays["denoised"].set_axis(adata.obs_names, axis=0)
     adata.uns[keys.uns] = record
     if modality is not None:
-        target.update()
-        if "component" in arrays:
-            target.pull_obs(columns=[keys.component], mods=[modality])
+        _pull(target, modality, keys.component)
+
+
+def _pull(mdata: MuData, modality: str, column: str) -> None:
+    """Bring a column of a modality to the top, or remove it there.
+
+    As `mdata.pull_obs` names it; `mdata.update` would by default pull all other columns again.
+    """
+    obs, above = mdata.mod[modality].obs, f"{modality}:{column}"
+    if column in obs.columns:
+        mdata.obs[above] = obs[column].reindex(mdata.obs_names)
+    elif above in mdata.obs.columns:
+        del mdata.obs[above]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ from .._settings import settings
 from .._validate import check_key_added, listing
 from ..pp._counts_input import CountsInput
 from ._params import recorded_params
-from ._srsa_input import read_input
+from ._srsa_input import Input, read_input
 from ._srsa_model import DEFAULT_MASK, fit, make_ready
 from ._srsa_record import encode, history_table, model_params, versions, write_result
 
@@ -90,7 +90,7 @@ def srsa_vae(
     categorical_covariate_keys, continuous_covariate_keys
         Further columns of ``obs`` to correct for.
     n_latent
-        Dimensions of the latent space; by default 10 for RNA and 20 with proteins.
+        Dimensions of the latent space; 30 by default.
     attention, residual, prior
         See :class:`~sctools.model.SRSAVAE`.
     max_epochs
@@ -154,7 +154,7 @@ def srsa_vae(
     >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
     >>> sctools.tl.srsa_vae(adata, batch_key="batch", max_epochs=2, progress_bar=False)
     >>> adata.obsm["X_srsa_vae"].shape
-    (60, 10)
+    (60, 30)
     """
     names = CountsInput(
         layer=layer,
@@ -164,20 +164,13 @@ def srsa_vae(
         categorical_covariate_keys=_names(categorical_covariate_keys, "categorical_covariate_keys"),
         continuous_covariate_keys=_names(continuous_covariate_keys, "continuous_covariate_keys"),
     )
-    found = read_input(adata, names, protein_key=protein_key, modalities=modalities, copy=copy)
+    found = read_input(adata, protein_key=protein_key, modalities=modalities, copy=copy)
     keys = SRSAVAEKeys.of(key_added)
     written = [keys.component, keys.latent, keys.attention]
     check_key_added(found.rna, key_added, written)
-    clash = [name for name in (*names.columns(), protein_key) if name in written]
-    if clash:
-        raise ValueError(
-            f"`key_added={key_added!r}` would overwrite {listing(clash)}, which is read here. "
-            "Choose another name."
-        )
-    if denoised_protein_key is not None and found.proteins is None:
-        raise ValueError(
-            "`denoised_protein_key` needs protein counts. Name them with `protein_key=`."
-        )
+    _keep_inputs((*names.columns(), protein_key), written, key_added)
+    if denoised_protein_key is not None:
+        _check_denoised_key(denoised_protein_key, found, [protein_key, *written])
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
     seed = int(np.random.default_rng(rng).integers(2**31))
@@ -201,6 +194,7 @@ def srsa_vae(
                 "given. Leave them out, or leave `model` out to train."
             )
         vae, query = make_ready(model, found, names)
+        _keep_inputs(query.obs.columns, written, key_added)
     arrays = encode(vae, query, batch_size, denoise=denoised_protein_key is not None, seed=seed)
     params = recorded_params(
         method="srsa_vae",
@@ -215,10 +209,35 @@ def srsa_vae(
     record: dict[str, Any] = {"params": params, "versions": versions()}
     if model is None:
         record["history"] = history_table(vae)
-    target = adata.copy() if copy else adata
+    target = adata
+    if copy:  # a backed MuData was refused
+        target = adata.to_memory() if adata.isbacked else adata.copy()
     write_result(target, found.modality, keys, arrays, record, denoised_protein_key)
     returned = [value for value, asked in ((target, copy), (vae, return_model)) if asked]
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
+
+
+def _keep_inputs(read: Iterable[str | None], written: list[str], key_added: str) -> None:
+    clash = [name for name in read if name in written]
+    if clash:
+        raise ValueError(
+            f"`key_added={key_added!r}` would overwrite {listing(clash)}, which is read here. "
+            "Choose another name."
+        )
+
+
+def _check_denoised_key(key: str, found: Input, taken: list[str | None]) -> None:
+    if found.proteins is None:
+        raise ValueError(
+            "`denoised_protein_key` needs protein counts. Name them with `protein_key=`."
+        )
+    if not key or "/" in key:
+        raise ValueError(f"`denoised_protein_key` must be a name without '/', found {key!r}.")
+    if key in taken:
+        raise ValueError(
+            f"`denoised_protein_key={key!r}` would overwrite what is read or written here. Choose "
+            "another name."
+        )
 
 
 def _names(keys: Sequence[str] | None, argument: str) -> list[str]:
