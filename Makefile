@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test lint docs clean distclean
 
 help:
-	@echo "make demo   simulate a cohort, run the age clock, draw the figures (demo/)"
+	@echo "make demo   run the methods on simulated data, draw the figures (demo/)"
 	@echo "make test   run the tests"
 	@echo "make lint   ruff and mypy"
 	@echo "make docs   build the documentation (docs/_build/html)"

@@ -64,6 +64,7 @@ napoleon_use_ivar = True  # the fields of a named tuple are listed in its docstr
 # Annotations name the private module where an object was defined; readers know the public one.
 qualname_overrides = {
     "matplotlib.axes._axes.Axes": "matplotlib.axes.Axes",
+    "mudata._core.mudata.MuData": "mudata.MuData",
     "numpy.random._generator.Generator": "numpy.random.Generator",
 }
 for namespace in ("datasets", "get", "model", "pl", "pp", "tl"):
