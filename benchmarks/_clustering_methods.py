@@ -219,6 +219,6 @@ CITE_METHODS: dict[str, Method] = {
 }
 METHODS = RNA_METHODS | CITE_METHODS
 # What the others are compared with, pair by pair; seconds are divided by those of the first.
-RNA_REFERENCES = ("scvi", "pca")
-CITE_REFERENCES = ("totalvi", "pca-both")
+RNA_REFERENCES = ("scvi", "pca", "srsa")
+CITE_REFERENCES = ("totalvi", "pca-both", "srsa-cite")
 BATCH_METHODS = ("scvi", "pca", "srsa")

@@ -9,7 +9,8 @@ from scvi.model import SCVI
 
 from ..module import SRSAVAEModule
 from ._depth_field import register_depth
-from ._srsa_methods import SRSAMethods, check_options
+from ._srsa_methods import SRSAMethods
+from ._srsa_options import check_options
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -81,6 +81,8 @@ def model_params(vae: SRSAVAE | MultimodalSRSAVAE) -> dict[str, Any]:
         "prior": "normal" if prior is None else "mixture",
         "n_components": None if prior is None else len(prior.logits),
         "n_latent": vae.module.n_latent,
+        "kl_z_weight": float(vae.module.kl_z_weight),
+        "linear_weight": float(vae.module.linear_weight),
     }
 
 
