@@ -470,3 +470,9 @@ def test_linear_view_follows_its_weight(data):
     assert fitted(data, 1, linear_weight=0.0).module.gene_view is None
     assert fitted(data, 1, attention="none", residual="plain", prior="normal",
                   encoder="scvi").module.gene_view is None  # fmt: skip
+
+
+def test_divergence_is_told(data):
+    vae = SRSAVAE(registered(data), n_hidden=32)
+    with pytest.raises(RuntimeError, match="lower learning rate"):
+        vae.train(5, rng=0, plan_kwargs={"lr": 1e6}, batch_size=32, progress_bar=False)

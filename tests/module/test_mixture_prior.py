@@ -67,3 +67,14 @@ def test_uncertain_cells_prefer_wide_components():
     sure, unsure = Normal(torch.zeros(1, 1), 0.1), Normal(torch.zeros(1, 1), 2.0)
     assert prior.responsibilities(sure)[0, 0] > 0.5
     assert prior.responsibilities(unsure)[0, 0] < 0.5
+
+
+def test_a_component_cannot_collapse():
+    prior = MixturePrior(2, 3)
+    with torch.no_grad():
+        prior.mean.zero_()
+        prior.log_scale.fill_(-200.0)
+    qz = Normal(torch.zeros(1, 3), 0.01)
+    assert torch.isfinite(prior.kl(qz, torch.zeros(1, 3))).all()
+    assert prior.distribution().log_prob(torch.zeros(3)) < 10
+    torch.testing.assert_close(prior.responsibilities(qz).sum(), torch.ones(()))

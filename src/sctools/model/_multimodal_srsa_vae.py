@@ -241,7 +241,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
     def train(
         self,
         max_epochs: int | None = None,
-        lr: float = 4e-3,
+        lr: float = 1e-3,
         *,
         rng: int | np.random.Generator | None = None,
         progress_bar: bool | None = None,
@@ -262,7 +262,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         max_epochs
             Passes through the data. By default 200 up to 20,000 cells, then fewer, at least 10.
         lr
-            Learning rate.
+            Learning rate. totalVI takes 4e-3, which its larger ``eps`` of Adam damps.
         rng
             Seed or generator for this training; the global random state is left as it was.
             ``None`` draws from the global state, as scvi-tools does.
@@ -286,6 +286,8 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         ------
         ValueError
             If there are fewer than three cells, no epochs, or the counts are a dask array.
+        RuntimeError
+            If training diverges.
 
         Examples
         --------

@@ -91,7 +91,16 @@ class SRSAMethods:
             if rng is not None:
                 seed = rng if isinstance(rng, int | np.integer) else rng.integers(2**31)
                 stack.enter_context(seeded(int(seed)))
-            yield
+            try:
+                yield
+            except ValueError as error:
+                if "found invalid values" not in str(error):
+                    raise
+                raise RuntimeError(
+                    "Training diverged: the latents are no numbers any more. Train with a lower "
+                    "learning rate (`lr`, in `plan_kwargs` for RNA), after looking for cells with "
+                    "outlying counts."
+                ) from error
             self._fill_bank()
 
     def _check_in_memory(self) -> None:

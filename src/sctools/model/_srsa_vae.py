@@ -239,6 +239,8 @@ class SRSAVAE(SRSAMethods, SCVI):
         ------
         ValueError
             If there are fewer than three cells, no epochs, or the counts are a dask array.
+        RuntimeError
+            If training diverges.
 
         Examples
         --------

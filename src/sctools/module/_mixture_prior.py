@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
+
+
+MIN_LOG_SCALE = math.log(0.05)
+"""A component cannot shrink onto a single cell, where its density would grow without end."""
 
 
 class MixturePrior(nn.Module):
@@ -26,7 +32,8 @@ class MixturePrior(nn.Module):
 
     def distribution(self) -> MixtureSameFamily:
         """Return the prior as a distribution over the latent space."""
-        components = Independent(Normal(self.mean, self.log_scale.exp()), 1)
+        scale = self.log_scale.clamp(min=MIN_LOG_SCALE).exp()
+        components = Independent(Normal(self.mean, scale), 1)
         return MixtureSameFamily(Categorical(logits=self.logits), components)
 
     def kl(self, qz: Normal, z: torch.Tensor) -> torch.Tensor:
@@ -39,7 +46,8 @@ class MixturePrior(nn.Module):
         Of the expected log density under ``qz``, so that an uncertain cell is torn between more
         components than its mean alone would be.
         """
-        variance = (2 * self.log_scale).exp()
+        log_scale = self.log_scale.clamp(min=MIN_LOG_SCALE)
+        variance = (2 * log_scale).exp()
         distance = (qz.loc[:, None] - self.mean).square() + qz.scale[:, None].square()
-        log_density = -0.5 * (distance / variance).sum(-1) - self.log_scale.sum(-1)
+        log_density = -0.5 * (distance / variance).sum(-1) - log_scale.sum(-1)
         return (log_density + self.logits).softmax(dim=-1)

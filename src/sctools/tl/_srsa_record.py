@@ -113,8 +113,6 @@ def write_result(
     denoised_key: str | None,
 ) -> None:
     """Write everything, and remove what an earlier result under the same name had more."""
-    if modality is not None and target.is_view:
-        target.obs = target.obs.copy()  # which makes it a MuData of its own
     adata = target if modality is None else target.mod[modality]
     adata.obsm[keys.latent] = arrays["latent"]
     if "attention" in arrays:
