@@ -170,6 +170,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         adata: AnnData,
         protein_expression_obsm_key: str,
         depth_key: str | None = None,
+        depth_share: float | None = None,
         **kwargs: Any,
     ) -> None:
         """Register counts of RNA in ``X`` (or a layer) and of proteins in ``obsm``.
@@ -183,6 +184,10 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         depth_key
             Column of ``obs`` with each cell's total RNA count; see
             :meth:`sctools.model.SRSAVAE.setup_anndata`.
+        depth_share
+            Share of all counts that the genes here hold, between 0 and 1. With it, cells without
+            the column ``depth_key`` get their total over these genes divided by it, written to
+            that column.
         **kwargs
             Passed to :meth:`scvi.model.TOTALVI.setup_anndata`: ``layer``, ``batch_key``,
             ``size_factor_key``, ``categorical_covariate_keys``, ``continuous_covariate_keys`` ….
@@ -203,7 +208,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             super().setup_anndata(
                 adata, protein_expression_obsm_key=protein_expression_obsm_key, **kwargs
             )
-        register_depth(cls, adata, depth_key)
+        register_depth(cls, adata, depth_key, depth_share=depth_share, layer=kwargs.get("layer"))
 
     @classmethod
     def setup_mudata(cls, mdata: MuData, depth_key: str | None = None, **kwargs: Any) -> None:
@@ -236,7 +241,8 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         >>> sctools.model.MultimodalSRSAVAE.setup_mudata(mdata, modalities=modalities)
         """
         super().setup_mudata(mdata, **kwargs)
-        register_depth(cls, mdata, depth_key, (kwargs.get("modalities") or {}).get("rna_layer"))
+        modalities = kwargs.get("modalities") or {}
+        register_depth(cls, mdata, depth_key, mod_key=modalities.get("rna_layer"))
 
     def train(
         self,

@@ -12,6 +12,7 @@ import torch
 from scvi.utils import unsupported_if_adata_minified
 
 from .._settings import settings
+from ._depth_field import add_depth
 from ._runner import quiet, seeded
 from ._vae_schedule import schedule
 from ._whole_batches import WholeBatchSplitter
@@ -35,9 +36,17 @@ class SRSAMethods:
     module: Any
     train_indices: Any
     _check_if_trained: Callable[..., None]
-    _validate_anndata: Callable[..., Any]
+    registry_: dict[str, Any]
 
     _data_splitter_cls = WholeBatchSplitter
+
+    def _validate_anndata(self, adata: Any = None, copy_if_view: bool = True) -> Any:
+        setup = self.registry_["setup_args"]
+        if adata is not None and setup.get("depth_share") is not None:
+            if adata.is_view and copy_if_view:
+                adata = adata.copy()
+            add_depth(adata, setup["depth_key"], setup["depth_share"], setup.get("layer"))
+        return super()._validate_anndata(adata, copy_if_view)  # type: ignore[misc]
 
     def _training_arguments(
         self,
@@ -52,8 +61,9 @@ class SRSAMethods:
         n_obs = self.adata.n_obs
         if n_obs < 3:
             raise ValueError(f"Expected at least 3 cells to train on, found {n_obs}.")
-        if max_epochs is not None and max_epochs < 1:
-            raise ValueError(f"`max_epochs` must be at least 1, found {max_epochs}.")
+        whole = max_epochs is None or isinstance(max_epochs, int | np.integer)
+        if not whole or (max_epochs is not None and max_epochs < 1):
+            raise ValueError(f"`max_epochs` must be at least 1, and whole, found {max_epochs!r}.")
         plan = schedule(n_obs, max_epochs)
         validates = n_obs > math.ceil((train_size or 0.9) * n_obs)
         arguments: dict[str, Any] = {

@@ -70,7 +70,7 @@ def check_options(
         "n_components": n_components,
     }
     for name, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"`{name}` must be a whole number ≥ 1, found {size!r}.")
     weights: dict[str, Any] = {"kl_z_weight": kl_z_weight, "linear_weight": linear_weight}
     for name, weight in weights.items():
@@ -88,6 +88,11 @@ def check_options(
         raise ValueError(
             "`encoder='scvi'` is the encoder of scvi-tools as it is: it goes with "
             f"`attention='none', residual='plain'`, found {attention!r} and {residual!r}."
+        )
+    if encoder == "scvi" and linear_weight:
+        raise ValueError(
+            "`encoder='scvi'` is scvi-tools as it is: it goes with `linear_weight=0`, found "
+            f"{linear_weight!r}."
         )
     if prior == "mixture" and latent_distribution != "normal":
         raise ValueError(

@@ -168,7 +168,13 @@ class SRSAVAE(SRSAMethods, SCVI):
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
-    def setup_anndata(cls, adata: AnnData, depth_key: str | None = None, **kwargs: Any) -> None:
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        depth_key: str | None = None,
+        depth_share: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Register raw counts and covariates.
 
         Parameters
@@ -179,6 +185,10 @@ class SRSAVAE(SRSAMethods, SCVI):
             Column of ``obs`` with each cell's total count over all genes that were measured, for
             data reduced to variable genes: the encoder normalises by it, as log-normalisation
             before the choice of genes would. ``None`` takes the total over the genes here.
+        depth_share
+            Share of all counts that the genes here hold, between 0 and 1. With it, cells without
+            the column ``depth_key`` get their total over these genes divided by it, written to
+            that column.
         **kwargs
             Passed to :meth:`scvi.model.SCVI.setup_anndata`: ``layer``, ``batch_key``,
             ``labels_key``, ``size_factor_key``, ``categorical_covariate_keys``,
@@ -195,7 +205,7 @@ class SRSAVAE(SRSAMethods, SCVI):
         >>> sctools.model.SRSAVAE.setup_anndata(adata, batch_key="batch")
         """
         super().setup_anndata(adata, **kwargs)
-        register_depth(cls, adata, depth_key)
+        register_depth(cls, adata, depth_key, depth_share=depth_share, layer=kwargs.get("layer"))
 
     def train(
         self,

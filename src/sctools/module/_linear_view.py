@@ -52,8 +52,12 @@ class LinearView(nn.Module):
         batch_index: torch.Tensor,
         cont_covs: torch.Tensor | None,
         cat_covs: torch.Tensor | None,
+        observed: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return the negative log-likelihood of each cell up to a constant, shape ``(cells,)``."""
+        """Return the negative log-likelihood of each cell up to a constant, shape ``(cells,)``.
+
+        Only values that were ``observed`` (1, else 0; all by default) count.
+        """
         if cont_covs is not None:
             z = torch.cat([z, cont_covs], dim=-1)
         covariates = () if cat_covs is None else torch.split(cat_covs, 1, dim=1)
@@ -76,7 +80,18 @@ def log_normalized(counts: torch.Tensor, depth: torch.Tensor | None = None) -> t
     return torch.log1p(counts * (TARGET_SUM / total.clamp(min=1)))
 
 
-def centred_logs(counts: torch.Tensor) -> torch.Tensor:
-    """Centred log-ratio of protein counts, within each cell."""
+def centred_logs(counts: torch.Tensor, observed: torch.Tensor | None = None) -> torch.Tensor:
+    """Centred log-ratio of protein counts, within each cell; 0 for what was not observed.
+
+    Parameters
+    ----------
+    counts
+        Counts, shape ``(cells, proteins)``.
+    observed
+        1 for proteins that were measured in the cell's batch, else 0; all by default.
+    """
     logs = torch.log1p(counts)
-    return logs - logs.mean(-1, keepdim=True)
+    if observed is None:
+        return logs - logs.mean(-1, keepdim=True)
+    mean = (logs * observed).sum(-1, keepdim=True) / observed.sum(-1, keepdim=True).clamp(min=1)
+    return (logs - mean) * observed

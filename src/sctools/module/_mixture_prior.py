@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-
 MIN_LOG_SCALE = math.log(0.05)
 """A component cannot shrink onto a single cell, where its density would grow without end."""
 

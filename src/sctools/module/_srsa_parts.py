@@ -44,6 +44,8 @@ class SRSAParts:
     kl_z_weight: float
     linear_weight: float
     log_variational: bool
+    n_input_proteins: int
+    panel_key: str
 
     def _add_parts(
         self,
@@ -110,10 +112,11 @@ class SRSAParts:
         if not isinstance(layers, AttentiveLayers):
             return super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
         features = log_normalized(x, depth)
+        layers.features = features
         proteins = kwargs.get("y")
-        layers.features = (
-            features if proteins is None else torch.cat([features, centred_logs(proteins)], 1)
-        )
+        if proteins is not None:
+            observed = self._observed(kwargs.get("panel_index"))
+            layers.features = torch.cat([features, centred_logs(proteins, observed)], 1)
         kept, self.log_variational = self.log_variational, False  # they would not be read
         try:
             outputs = super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
@@ -187,9 +190,21 @@ class SRSAParts:
         )
         loss = gene_view(inference_outputs[FEATURES_OUTPUT], *covariates)
         if self.protein_view is not None:
-            proteins = centred_logs(tensors[REGISTRY_KEYS.PROTEIN_EXP_KEY])
-            loss = loss + self.protein_view(proteins, *covariates)
+            observed = self._observed(tensors[self.panel_key])
+            proteins = centred_logs(tensors[REGISTRY_KEYS.PROTEIN_EXP_KEY], observed)
+            loss = loss + self.protein_view(proteins, *covariates, observed)
         return loss
+
+    def _observed(self, panel_index: torch.Tensor | None) -> torch.Tensor | None:
+        """Tell which proteins were measured in each cell's batch or panel; ``None``: all."""
+        masks = getattr(self, "protein_batch_mask", None)
+        if masks is None or panel_index is None:
+            return None
+        table = torch.ones(int(panel_index.max()) + 1, self.n_input_proteins)
+        for panel, mask in masks.items():
+            if int(panel) < len(table):
+                table[int(panel)] = torch.as_tensor(mask, dtype=table.dtype)
+        return table.to(panel_index.device)[panel_index.flatten().long()]
 
     def marginal_ll(self, *args: Any, **kwargs: Any) -> float | torch.Tensor:
         """Estimate the marginal log-likelihood by importance sampling, under this prior."""

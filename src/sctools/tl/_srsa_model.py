@@ -42,8 +42,14 @@ def fit(
     proteins = None if found.proteins is None else found.proteins(None)
     mask = _mask(found.rna, mask_var)
     private, counts = counts_adata(found.rna, names, mask=mask, proteins=proteins)
-    private.obs[DEPTH_COLUMN] = cell_depth(counts, found.rna.var_names)
-    setup = {**_setup_arguments(names), "depth_key": DEPTH_COLUMN}
+    setup = _setup_arguments(names)
+    if mask is not None:
+        # The model sees some genes and is normalised by all. Whoever uses it without `_depth`,
+        # on these genes alone, gets it estimated from their share.
+        depth = cell_depth(counts, found.rna.var_names)
+        private.obs[DEPTH_COLUMN] = depth
+        share = private.X.sum() / max(depth.sum(), 1.0)
+        setup |= {"depth_key": DEPTH_COLUMN, "depth_share": float(share)}
     with quiet(), seeded(seed):
         vae: SRSAVAE | MultimodalSRSAVAE
         if proteins is None:
@@ -156,7 +162,7 @@ def make_ready(
     _check_categories(private, own, registry)
     with quiet():
         vae = model if path is None else cls.load(path, adata=private)
-    if hasattr(vae, "depth_genes_"):  # it was trained here, on the total over these
+    if depth_key is not None and hasattr(vae, "depth_genes_"):  # it was trained here
         genes_counted = DepthGenes(vae.depth_genes_, vae.depth_shares_)
         private.obs[depth_key] = cell_depth(counts, found.rna.var_names, genes_counted)
     return vae, private

@@ -60,8 +60,8 @@ def encode(
             arrays["component"] = pd.Categorical.from_codes(codes, [str(k) for k in used])
         if denoise:
             _, arrays["denoised"] = vae.get_normalized_expression(
-                query, n_samples=DENOISING_SAMPLES, batch_size=batch_size
-            )
+                query, n_samples=DENOISING_SAMPLES
+            )  # samples are drawn batch by batch, so their size is not the user's
     return arrays
 
 

@@ -188,10 +188,17 @@ def srsa_vae(
             progress_bar=settings.progress_bar if progress_bar is None else progress_bar,
         )
     else:
-        if model_kwargs or train_kwargs:
+        training = {
+            "model_kwargs": model_kwargs,
+            "train_kwargs": train_kwargs,
+            "n_latent": n_latent,
+            "max_epochs": max_epochs,
+        }
+        asked = [name for name, value in training.items() if value]
+        if asked:
             raise ValueError(
-                "`model_kwargs` and `train_kwargs` are for training, but a trained `model` was "
-                "given. Leave them out, or leave `model` out to train."
+                f"Arguments for training ({listing(asked)}) do not go with a trained `model`. "
+                "Leave them out, or leave `model` out to train."
             )
         vae, query = make_ready(model, found, names)
         _keep_inputs(query.obs.columns, written, key_added)
