@@ -61,7 +61,7 @@ def age_clock() -> list[str]:
 
 def srsa_vae() -> list[str]:
     """Embed simulated blood cells from RNA and proteins; returns the names of the files written."""
-    print("\nSimulating 1,500 blood cells in two batches, with RNA and surface proteins", flush=True)
+    print("\nSimulating 1,500 blood cells with RNA and surface proteins", flush=True)
     adata = sctools.datasets.immune_mixture(1500, n_genes=600, rng=0)
     print("Embedding them with SRSA-VAE, 40 epochs", flush=True)
     sctools.tl.srsa_vae(
