@@ -63,13 +63,13 @@ def srsa_vae() -> list[str]:
     """Embed simulated blood cells from RNA and proteins; returns the names of the files written."""
     print("\nSimulating 1,500 blood cells with RNA and surface proteins", flush=True)
     adata = sctools.datasets.immune_mixture(1500, n_genes=600, rng=0)
-    print("Embedding them with SRSA-VAE, 40 epochs", flush=True)
+    print("Embedding them with SRSA-VAE, 120 epochs", flush=True)
     sctools.tl.srsa_vae(
         adata,
         batch_key="batch",
         labels_key="cell_type",
         protein_key="protein_expression",
-        max_epochs=40,
+        max_epochs=120,
     )
     sc.pp.neighbors(adata, use_rep="X_srsa_vae")
     sc.tl.umap(adata)

@@ -104,7 +104,8 @@ def test_methods_see_raw_counts_of_variable_genes_and_no_labels(part):
     raw = counts()
     dataset = part("data").prepare("pbmc3k", raw, n_genes=12)
     adata = dataset.adata
-    assert list(adata.obs) == []
+    assert list(adata.obs) == ["depth"]  # over all genes, as PCA's log-normalised values are
+    np.testing.assert_array_equal(adata.obs["depth"], np.asarray(raw.X.sum(axis=1)).ravel())
     assert adata.n_vars == 12
     assert np.array_equal(adata.X.toarray(), raw[:, adata.var_names].X.toarray())
     total = np.asarray(raw.X.sum(axis=1))
