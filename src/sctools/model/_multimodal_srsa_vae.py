@@ -10,6 +10,7 @@ from scvi.model import TOTALVI
 
 from ..module import MultimodalSRSAVAEModule
 from ._depth_field import register_depth
+from ._runner import quiet
 from ._srsa_methods import SRSAMethods
 from ._srsa_options import check_options
 
@@ -135,27 +136,28 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             plain_n_latent=20,
         )
         n_latent, n_tokens, kl_z_weight, linear_weight = options
-        super().__init__(
-            adata,
-            n_latent=n_latent,
-            gene_dispersion=gene_dispersion,
-            protein_dispersion=protein_dispersion,
-            gene_likelihood=gene_likelihood,
-            latent_distribution=latent_distribution,
-            empirical_protein_background_prior=empirical_protein_background_prior,
-            override_missing_proteins=override_missing_proteins,
-            n_hidden=n_hidden,
-            attention=attention,
-            residual=residual,
-            prior=prior,
-            encoder=encoder,
-            n_tokens=n_tokens,
-            n_heads=n_heads,
-            n_components=n_components,
-            kl_z_weight=kl_z_weight,
-            linear_weight=linear_weight,
-            **model_kwargs,
-        )
+        with quiet():
+            super().__init__(
+                adata,
+                n_latent=n_latent,
+                gene_dispersion=gene_dispersion,
+                protein_dispersion=protein_dispersion,
+                gene_likelihood=gene_likelihood,
+                latent_distribution=latent_distribution,
+                empirical_protein_background_prior=empirical_protein_background_prior,
+                override_missing_proteins=override_missing_proteins,
+                n_hidden=n_hidden,
+                attention=attention,
+                residual=residual,
+                prior=prior,
+                encoder=encoder,
+                n_tokens=n_tokens,
+                n_heads=n_heads,
+                n_components=n_components,
+                kl_z_weight=kl_z_weight,
+                linear_weight=linear_weight,
+                **model_kwargs,
+            )
         self._model_summary_string = (
             f"MultimodalSRSAVAE with attention: {attention}, residual: {residual}, "
             f"prior: {prior}, encoder: {encoder}, n_hidden: {n_hidden}, n_latent: {n_latent}, "
@@ -202,7 +204,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         >>> adata = sctools.datasets.immune_mixture(60, n_genes=150)
         >>> sctools.model.MultimodalSRSAVAE.setup_anndata(adata, "protein_expression")
         """
-        with warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             # AnnData with proteins in obsm stays supported here.
             warnings.filterwarnings("ignore", message="We recommend using setup_mudata.*")
             super().setup_anndata(
@@ -240,7 +242,8 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         >>> modalities = {"rna_layer": "rna", "protein_layer": "prot"}
         >>> sctools.model.MultimodalSRSAVAE.setup_mudata(mdata, modalities=modalities)
         """
-        super().setup_mudata(mdata, **kwargs)
+        with quiet():
+            super().setup_mudata(mdata, **kwargs)
         modalities = kwargs.get("modalities") or {}
         register_depth(cls, mdata, depth_key, mod_key=modalities.get("rna_layer"))
 
