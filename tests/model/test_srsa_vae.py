@@ -12,7 +12,7 @@ from torch.distributions import Normal
 
 from sctools.datasets import immune_mixture
 from sctools.model import SRSAVAE
-from sctools.model._runner import quiet, seeded
+from sctools.model._runner import EpochCounter, quiet, seeded
 
 ATTENTION = ["memory", "induced", "features", "minibatch", "none"]
 N_OBS = 150
@@ -202,6 +202,18 @@ def test_early_stopping_waits_for_the_warmup(data):
     vae.train(8, rng=0, progress_bar=False, early_stopping_patience=1, early_stopping_min_delta=1e9)
     assert 5 <= len(vae.history["train_loss"]) < 8
     assert vae.history["kl_weight_train"].iloc[-1, 0] == vae.module.kl_z_weight
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_progress_bar(data, capfd, shown):
+    seen = []
+    vae = SRSAVAE(registered(data), n_hidden=16)
+    capfd.readouterr()
+    vae.train(2, rng=0, progress_bar=shown, callbacks=[EpochCounter([lambda: seen.append(1)])])
+    printed = "".join(capfd.readouterr())
+    assert ("SRSAVAE" in printed, "2/2" in printed) == (shown, shown)
+    assert "v_num" not in printed
+    assert seen == [1, 1]  # a callback of the caller stays
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ from ._age_covariates import (
 from ._age_fit import finish_part, new_part
 from ._age_prediction import predict_parts
 from ._age_statistics import count_shares, inner_splits, top_genes
-from ._age_training_plan import AgeTrainingPlan, EpochCounter, KeepBest
+from ._age_training_plan import AgeTrainingPlan, KeepBest
 from ._donor_batches import DonorBatches, Strata
-from ._runner import progress, run_training, seeded
+from ._runner import EpochCounter, progress, run_training, seeded
 
 if TYPE_CHECKING:
     from anndata import AnnData

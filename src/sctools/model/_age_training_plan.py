@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,21 +111,3 @@ class KeepBest(Callback):
         """Go back to the best state."""
         if self._state is not None:
             pl_module.module.load_state_dict(self._state)
-
-
-class EpochCounter(Callback):
-    """Call functions after every epoch.
-
-    Parameters
-    ----------
-    ticks
-        Called with nothing; ``None`` entries are passed over.
-    """
-
-    def __init__(self, ticks: Sequence[Callable[[], None] | None]) -> None:
-        self.ticks = [tick for tick in ticks if tick is not None]
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """One epoch is over."""
-        for tick in self.ticks:
-            tick()

@@ -314,7 +314,6 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             train_size=train_size,
             lr=lr,
             plan_kwargs=plan_kwargs,
-            progress_bar=progress_bar,
         )
         warmup = arguments["plan_kwargs"].pop("n_epochs_kl_warmup")
         # totalVI counts steps unless it is given epochs, and takes 0 for not given.
@@ -326,5 +325,5 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         if not arguments["early_stopping"]:
             # Both look at validation cells; without the one, the other would ask for them.
             arguments["reduce_lr_on_plateau"] = False
-        with self._training(rng):
-            super().train(batch_size=batch_size, **{**arguments, **kwargs})
+        with self._training({**arguments, **kwargs}, rng, progress_bar) as settled:
+            super().train(batch_size=batch_size, **settled)

@@ -6,12 +6,12 @@ import contextlib
 import logging
 import random
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 from tqdm.auto import tqdm
@@ -72,6 +72,24 @@ def progress(total: int | bool | None, description: str) -> Iterator[Callable[[]
         return
     with tqdm(total=total, desc=description, unit="epoch", leave=False) as bar:
         yield lambda: bar.update() and None
+
+
+class EpochCounter(Callback):
+    """Call functions after every epoch.
+
+    Parameters
+    ----------
+    ticks
+        Called with nothing; ``None`` entries are passed over.
+    """
+
+    def __init__(self, ticks: Sequence[Callable[[], None] | None]) -> None:
+        self.ticks = [tick for tick in ticks if tick is not None]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One epoch is over."""
+        for tick in self.ticks:
+            tick()
 
 
 def run_training(

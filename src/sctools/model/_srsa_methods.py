@@ -13,7 +13,7 @@ from scvi.utils import unsupported_if_adata_minified
 
 from .._settings import settings
 from ._depth_field import add_depth
-from ._runner import quiet, seeded
+from ._runner import EpochCounter, progress, quiet, seeded
 from ._vae_schedule import schedule
 from ._whole_batches import WholeBatchSplitter
 
@@ -56,7 +56,6 @@ class SRSAMethods:
         train_size: float | None,
         lr: float,
         plan_kwargs: dict | None,
-        progress_bar: bool | None,
     ) -> dict[str, Any]:
         n_obs = self.adata.n_obs
         if n_obs < 3:
@@ -74,7 +73,7 @@ class SRSAMethods:
                 "n_epochs_kl_warmup": plan.n_epochs_kl_warmup,
                 **self._adam(lr, plan_kwargs or {}),
             },
-            "enable_progress_bar": settings.progress_bar if progress_bar is None else progress_bar,
+            "enable_progress_bar": False,  # ours is there instead
         }
         if early_stopping and validates:
             arguments["early_stopping_warmup_epochs"] = plan.n_epochs_kl_warmup
@@ -93,16 +92,25 @@ class SRSAMethods:
         return {**settled, "optimizer": "Custom", "optimizer_creator": creator}
 
     @contextlib.contextmanager
-    def _training(self, rng: int | np.random.Generator | None) -> Iterator[None]:
-        """Train inside: quietly, and reproducibly where a seed is given."""
+    def _training(
+        self,
+        arguments: dict[str, Any],
+        rng: int | np.random.Generator | None,
+        progress_bar: bool | None,
+    ) -> Iterator[dict[str, Any]]:
+        """Train inside with the arguments given: quietly, reproducibly where there is a seed."""
         self._check_in_memory()
+        shown = settings.progress_bar if progress_bar is None else progress_bar
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
+            shown = shown and not arguments["enable_progress_bar"]  # scvi-tools' was asked for
+            bar = progress(shown and arguments["max_epochs"], type(self).__name__)
+            counter = EpochCounter([stack.enter_context(bar)])
             if rng is not None:
                 seed = rng if isinstance(rng, int | np.integer) else rng.integers(2**31)
                 stack.enter_context(seeded(int(seed)))
             try:
-                yield
+                yield {**arguments, "callbacks": [*(arguments.get("callbacks") or []), counter]}
             except ValueError as error:
                 if "found invalid values" not in str(error):
                     raise

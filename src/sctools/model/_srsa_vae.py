@@ -268,7 +268,6 @@ class SRSAVAE(SRSAMethods, SCVI):
             train_size=train_size,
             lr=1e-3,
             plan_kwargs=plan_kwargs,
-            progress_bar=progress_bar,
         )
-        with self._training(rng):
-            super().train(batch_size=batch_size, **{**arguments, **kwargs})
+        with self._training({**arguments, **kwargs}, rng, progress_bar) as settled:
+            super().train(batch_size=batch_size, **settled)
