@@ -7,6 +7,7 @@ import random
 import warnings
 
 import anndata as ad
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -706,6 +707,14 @@ def test_columns_at_the_top_of_mudata(with_proteins):
     before = rna.obsm[LATENT].copy()
     srsa_vae(mdata, vae)
     same(rna.obsm[LATENT], before)
+    # The figure's error names the call that mends it.
+    srsa_vae(mdata, vae, labels_key="cell_type")
+    with pytest.raises(KeyError, match=r"adata\.obs\['cell_type'\] = mdata"):
+        sctools.pl.srsa_vae(rna, show=False)
+    rna.obs["cell_type"] = mdata.obs["cell_type"]
+    ax = sctools.pl.srsa_vae(rna, show=False)
+    assert len(ax.get_yticks()) == adata.obs["cell_type"].nunique()
+    plt.close(ax.figure)
 
 
 @pytest.mark.parametrize("pull", [None, False])

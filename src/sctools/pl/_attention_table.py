@@ -100,7 +100,9 @@ def check_groupby(adata: AnnData, params: dict[str, Any], groupby: str | None, k
             adata,
             labels,
             argument="labels_key",
-            mend=f"The result {key!r} was computed with it. Name another column with `groupby=…`.",
+            mend=f"The result {key!r} was computed with it. Name another column with `groupby=…`. "
+            "If it is at the top of a MuData, bring it here: "
+            f"`adata.obs[{labels!r}] = mdata.obs[{labels!r}]`.",
         )
         return str(labels)
     component = SRSAVAEKeys.of(key).component
