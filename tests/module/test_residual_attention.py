@@ -212,3 +212,13 @@ def test_entropies():
     assert usage_entropy(collapsed).item() == pytest.approx(0)
     half = torch.tensor([[[0.5, 0.5, 0, 0]]])
     assert mean_entropy(half).item() == pytest.approx(math.log(2) / math.log(4))
+
+
+def test_a_token_that_nobody_uses_has_a_gradient():
+    """Of weights that underflow to zero; the slope of the entropy is infinite there."""
+    logits = torch.tensor([[[0.0, 1.0, -200.0]]]).repeat(4, 2, 1).requires_grad_()
+    weights = logits.softmax(-1)
+    assert (weights[..., 2] == 0).all()
+    (usage_entropy(weights) + mean_entropy(weights.detach())).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[..., :2] != 0).all()

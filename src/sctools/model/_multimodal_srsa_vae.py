@@ -250,7 +250,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
     def train(
         self,
         max_epochs: int | None = None,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         *,
         rng: int | np.random.Generator | None = None,
         progress_bar: bool | None = None,

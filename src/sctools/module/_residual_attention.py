@@ -136,6 +136,9 @@ class ResidualAttention(nn.Module):
         return torch.addmm(self.out.bias, weights.flatten(1), to_out), weights
 
 
+LEAST_USE = 1e-30
+
+
 def mean_entropy(weights: torch.Tensor) -> torch.Tensor:
     """Entropy of each cell's attention, averaged; 1 is spread evenly, 0 is a single token."""
     entropy = torch.special.entr(weights).sum(-1).mean()
@@ -144,5 +147,6 @@ def mean_entropy(weights: torch.Tensor) -> torch.Tensor:
 
 def usage_entropy(weights: torch.Tensor) -> torch.Tensor:
     """Entropy of the tokens' mean use; 1 is all alike, 0 is one token for all cells."""
-    usage = weights.mean(dim=(0, 1))
+    # A token whose weights underflow to zero has an infinite slope here, and times zero it is NaN.
+    usage = weights.mean(dim=(0, 1)).clamp_min(LEAST_USE)
     return torch.special.entr(usage).sum() / math.log(max(2, weights.shape[-1]))
