@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sctools.model._age_training_plan import KeepBest, held_out_output, unexplained
+from sctools.model._age_training_plan import held_out_output, unexplained
+from sctools.model._keep_best import KeepBest
 
 
 def test_held_out_output_is_the_mean_over_members_that_did_not_learn():

@@ -27,7 +27,6 @@ from ..pp._clock_input import READ_ROWS, ClockInput
 from ..pp._cohort import Cohort, read_ages, read_cohort
 from ..pp._expression import Normalizer, check_values, describe, get_expression, row_blocks
 from ..pp._match_genes import GeneMatch, match_genes
-from ._age_clock_io import read_clock, write_clock
 from ._age_covariates import (
     choose_columns,
     covariate_names,
@@ -40,9 +39,11 @@ from ._age_covariates import (
 from ._age_fit import finish_part, new_part
 from ._age_prediction import predict_parts
 from ._age_statistics import count_shares, inner_splits, top_genes
-from ._age_training_plan import AgeTrainingPlan, KeepBest
+from ._age_training_plan import AgeTrainingPlan
 from ._donor_batches import DonorBatches, Strata
+from ._keep_best import KeepBest
 from ._runner import EpochCounter, progress, run_training, seeded
+from ._saved_model import AGE_CLOCK, read_model, write_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -704,8 +705,12 @@ class AgeClock(BaseModelClass):
         """
         if not self.is_trained_:
             raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
-        write_clock(
-            Path(dir_path), self._description(), self.module.state_dict(), overwrite=overwrite
+        write_model(
+            AGE_CLOCK,
+            Path(dir_path),
+            self._description(),
+            self.module.state_dict(),
+            overwrite=overwrite,
         )
 
     @classmethod
@@ -726,7 +731,7 @@ class AgeClock(BaseModelClass):
         ValueError
             The directory is not a saved clock, or is damaged or from a newer version.
         """
-        description, tensors = read_clock(Path(dir_path))
+        description, tensors = read_model(AGE_CLOCK, Path(dir_path))
         try:
             return cls._restore(description, tensors)
         except (AttributeError, LookupError, TypeError, RuntimeError) as error:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from scvi.train import TrainingPlan
 from torch import Tensor
 
@@ -72,42 +70,3 @@ class AgeTrainingPlan(TrainingPlan):
         _, generated = self.module(batch, compute_loss=False)
         output = held_out_output(generated["unit"], batch["learns"])
         self.log("validation_loss", unexplained(output, batch["age"]), on_epoch=True, batch_size=1)
-
-
-class KeepBest(Callback):
-    """Stop when ``validation_loss`` no longer falls, and go back to the best state.
-
-    Parameters
-    ----------
-    patience
-        Epochs without improvement after which training stops.
-    window
-        Epochs over which the loss is averaged: single values are noisy with few donors.
-    min_delta
-        Least improvement that counts.
-    """
-
-    def __init__(self, *, patience: int, window: int = 3, min_delta: float = 1e-4) -> None:
-        self.patience = patience
-        self.window = window
-        self.min_delta = min_delta
-        self.best_epoch = -1
-        self._best_loss = np.inf
-        self._recent: list[float] = []
-        self._state: dict[str, Tensor] | None = None
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare with the best so far."""
-        self._recent.append(float(trainer.callback_metrics["validation_loss"]))
-        loss = float(np.mean(self._recent[-self.window :]))
-        if loss < self._best_loss - self.min_delta:
-            self._best_loss, self.best_epoch = loss, trainer.current_epoch
-            state = pl_module.module.state_dict()
-            self._state = {name: value.detach().clone() for name, value in state.items()}
-        elif trainer.current_epoch - self.best_epoch >= self.patience:
-            trainer.should_stop = True
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Go back to the best state."""
-        if self._state is not None:
-            pl_module.module.load_state_dict(self._state)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sctools.model import AgeClock
-from sctools.model._age_clock_io import FORMAT_VERSION, read_clock, write_clock
+from sctools.model._saved_model import AGE_CLOCK, PRIOR_TRANSFORMER, read_model, write_model
 
 DESCRIPTION = {"genes": ["A", "ß"], "parts": [], "keys": {"sample_key": None}}
 
@@ -24,8 +24,8 @@ def tensors():
 
 def test_what_is_written_is_read(tmp_path):
     folder = tmp_path / "deep" / "down"
-    write_clock(folder, DESCRIPTION, tensors(), overwrite=False)
-    description, found = read_clock(folder)
+    write_model(AGE_CLOCK, folder, DESCRIPTION, tensors(), overwrite=False)
+    description, found = read_model(AGE_CLOCK, folder)
     assert DESCRIPTION.items() <= description.items()
     assert found.keys() == tensors().keys()
     for name, value in tensors().items():
@@ -35,21 +35,21 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_the_description_can_be_read_by_eye(tmp_path):
-    write_clock(tmp_path, DESCRIPTION, tensors(), overwrite=False)
+    write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
     content = json.loads((tmp_path / "clock.json").read_text(encoding="utf-8"))
     assert content["format"] == "sctools-age-clock"
-    assert content["format_version"] == FORMAT_VERSION == 1
+    assert content["format_version"] == AGE_CLOCK.version == 1
 
 
 @pytest.mark.parametrize("name", ["clock.json", "clock.safetensors"])
 def test_nothing_is_replaced_unasked(tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(FileExistsError, match=rf"{name} exists.*overwrite=True"):
-        write_clock(tmp_path, DESCRIPTION, tensors(), overwrite=False)
+        write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
-    write_clock(tmp_path, DESCRIPTION, tensors(), overwrite=True)
-    assert read_clock(tmp_path)[1].keys() == tensors().keys()
+    write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=True)
+    assert read_model(AGE_CLOCK, tmp_path)[1].keys() == tensors().keys()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_nothing_is_replaced_unasked(tmp_path, name):
     ],
 )
 def test_descriptions_that_are_refused(tmp_path, content, message):
-    write_clock(tmp_path, DESCRIPTION, tensors(), overwrite=False)
+    write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
     (tmp_path / "clock.json").write_bytes(
         content if isinstance(content, bytes) else content.encode()
     )
@@ -81,7 +81,7 @@ def test_descriptions_that_are_refused(tmp_path, content, message):
 
 @pytest.mark.parametrize("content", [b"", b"1234567", b"\xff" * 64, b'\x08\0\0\0\0\0\0\0{"a": 1}'])
 def test_tensors_that_are_refused(tmp_path, content):
-    write_clock(tmp_path, DESCRIPTION, tensors(), overwrite=False)
+    write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
     (tmp_path / "clock.safetensors").write_bytes(content)
     with pytest.raises(ValueError, match=r"damaged or cut short.*Save or copy it again"):
         AgeClock.load(tmp_path)
@@ -104,6 +104,16 @@ def test_a_whole_format_that_fits_no_clock(tmp_path):
         {**DESCRIPTION, "target_sum": 1.0, "network": {}, "settings": {}, "age_unit": "years",
          "keys": {}, "parts": [{"n_genes": 2, "n_members": 1, "categories": {}}]},
     ):  # fmt: skip
-        write_clock(tmp_path, description, tensors(), overwrite=True)
+        write_model(AGE_CLOCK, tmp_path, description, tensors(), overwrite=True)
         with pytest.raises(ValueError, match=r"not a whole saved clock.*do not fit together"):
             AgeClock.load(tmp_path)
+
+
+def test_a_model_of_another_kind(tmp_path):
+    write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
+    with pytest.raises(ValueError, match=r"by `sctools.model.PriorTransformer.save`.*lacks"):
+        read_model(PRIOR_TRANSFORMER, tmp_path)
+    for old, new in zip(AGE_CLOCK.files, PRIOR_TRANSFORMER.files, strict=True):
+        (tmp_path / old).rename(tmp_path / new)
+    with pytest.raises(ValueError, match="describes something else"):
+        read_model(PRIOR_TRANSFORMER, tmp_path)
