@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 AGE_CLOCK = "age_clock"
 SRSA_VAE = "srsa_vae"
+PRIOR_TRANSFORMER = "prior_transformer"
+PRIOR_COMPARISON = "compare_priors"
+PRIOR_NETWORK = "prior_network"
 
 
 class AgeClockKeys(NamedTuple):
@@ -34,3 +37,28 @@ class SRSAVAEKeys(NamedTuple):
     def of(cls, key: str = SRSA_VAE) -> SRSAVAEKeys:
         """Build the names that belong to ``key``."""
         return cls(uns=key, latent=f"X_{key}", attention=f"X_{key}_attention", component=key)
+
+
+class PriorKeys(NamedTuple):
+    """Names written by :func:`sctools.tl.prior_transformer` for one ``key_added``."""
+
+    uns: str
+    prediction: str
+    confidence: str
+    split: str
+    latent: str
+    proba: str
+    tf: str
+
+    @classmethod
+    def of(cls, key: str = PRIOR_TRANSFORMER) -> PriorKeys:
+        """Build the names that belong to ``key``."""
+        return cls(
+            uns=key,
+            prediction=key,
+            confidence=f"{key}_confidence",
+            split=f"{key}_split",
+            latent=f"X_{key}",
+            proba=f"{key}_proba",
+            tf=f"{key}_tf",
+        )
