@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from sctools.pl import training_history
 
 from .._fake_results import fake_age_result
+from ._fake_prior_result import fake_prior_result
 from ._fake_vae_result import fake_vae_result
 
 
@@ -264,3 +265,46 @@ def test_errors_name_the_tool_of_the_result():
         training_history(adata, KEY)
     with pytest.raises(KeyError, match=r"Available results: 'mine'.*sctools\.tl\.age_clock"):
         training_history(adata)
+
+
+PRIOR = "prior_transformer"
+
+
+def test_prior_has_panels_of_loss_and_validation():
+    adata = fake_prior_result()
+    axes = training_history(adata, PRIOR, show=False)
+    assert [ax.get_ylabel() for ax in axes] == ["Loss\n(cross-entropy)", "Validation cells"]
+    assert [_legend(ax) for ax in axes] == [["Train", "Validation"], ["Accuracy", "Macro-F1"]]
+    assert [ax.get_xlabel() for ax in axes] == ["", "Epoch"]
+    history = adata.uns[PRIOR]["history"]
+    names = ["loss_train", "loss_validation", "accuracy_validation", "macro_f1_validation"]
+    lines = [line for ax in axes for line in ax.lines]
+    for line, name in zip(lines, names, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
+        np.testing.assert_array_equal(line.get_ydata(), history[name])
+
+
+def test_prior_without_validation():
+    (ax,) = training_history(fake_prior_result(validation=False), PRIOR, show=False)
+    assert _legend(ax) == ["Train"]
+
+
+def test_prior_in_one_axes():
+    adata = fake_prior_result()
+    _, ax = plt.subplots()
+    assert training_history(adata, PRIOR, ax=ax) is ax
+    assert ax.get_ylabel() == "Loss (cross-entropy)"
+    assert _legend(ax) == ["Train", "Validation"]
+    ax = training_history(adata, PRIOR, metrics="macro_f1_validation", show=False)
+    assert ax.get_ylabel() == "Validation cells"
+    ax = training_history(adata, PRIOR, metrics=["loss_train", "macro_f1_validation"], show=False)
+    assert _legend(ax) == ["Loss train", "Macro F1 validation"]
+    with pytest.raises(KeyError, match="among 'loss_train', 'loss_validation'"):
+        training_history(adata, PRIOR, metrics="nope")
+
+
+def test_prior_errors_name_its_tool():
+    with pytest.raises(ValueError, match=r"no training history.*tl\.prior_transformer\(adata\)"):
+        training_history(fake_prior_result(applied=True, key="mine"), "mine")
+    with pytest.raises(KeyError, match=r"Available results: 'mine'.*tl\.prior_transformer"):
+        training_history(fake_prior_result(key="mine"), PRIOR)

@@ -26,19 +26,21 @@ def draw_heatmap(
     cmap: str | Colormap,
     ax: Axes | None,
     kwargs: dict[str, Any],
+    min_width: float = 0.0,
 ) -> Axes:
     """Draw ``data``, whose index and columns hold the labels and bear the names of the axes.
 
     Colours run from zero up, or as far below ``center`` as above, ``least`` at the least. What lies
     outside has the colour of the end, which the bar (named ``label``) then shows as an arrow.
-    ``kwargs`` are those of :func:`seaborn.heatmap`.
+    ``kwargs`` are those of :func:`seaborn.heatmap`. In a new figure the cells together are
+    ``min_width`` inches wide at the least.
     """
     given = ax is not None
-    size = _size(data)
-    ax = new_axes(ax, _figsize(data, size))
+    size = inner_size(data, min_width)
+    ax = new_axes(ax, outer_size(data, size))
     ax.grid(False)  # styles such as scanpy's would draw one over the cells
     limits = _limits(data.to_numpy(), center, least, kwargs)
-    height = _inches(ax)[1] if given else size[1]
+    height = inches(ax)[1] if given else size[1]
     bar = {
         "label": label,
         **_bar(data.to_numpy(), limits, height),
@@ -48,7 +50,7 @@ def draw_heatmap(
         bar.setdefault("fraction", min(0.3 / size[0], 0.15))
     style = {"xticklabels": True, "yticklabels": True, **kwargs, **limits, "cbar_kws": bar}
     sns.heatmap(data, cmap=cmap, ax=ax, **style)
-    _fit_labels(ax, data, _inches(ax) if given else size)
+    fit_labels(ax, data, inches(ax) if given else size)
     return ax
 
 
@@ -81,49 +83,58 @@ def _bar(values: np.ndarray, limits: dict[str, float], height: float) -> dict[st
     }
 
 
-def _inches(ax: Axes) -> tuple[float, float]:
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes."""
     box = ax.get_window_extent()
     return box.width / ax.figure.dpi, box.height / ax.figure.dpi
 
 
-def _lines(data: pd.DataFrame) -> int:
-    return max(row.count("\n") for row in data.index) + 1
+def _lines(names: pd.Index) -> int:
+    return max(name.count("\n") for name in names) + 1
 
 
-def _size(data: pd.DataFrame) -> tuple[float, float]:
+def _letters(names: pd.Index) -> int:
+    return max(len(line) for name in names for line in name.split("\n"))
+
+
+def inner_size(data: pd.DataFrame, min_width: float = 0.0) -> tuple[float, float]:
     """Width and height in inches that suit the cells of a new figure."""
     n_rows, n_columns = data.shape
-    lines = _lines(data)
+    lines = _lines(data.index)
     height = (1.25 * lines + 0.35) * points(mpl.rcParams["ytick.labelsize"]) / 72 * n_rows
-    width = min(max(5 / n_columns, 0.17), 0.45) * n_columns
+    width = min(max(5 / n_columns, 0.17 * _lines(data.columns)), 0.45) * n_columns
     # Few of them still leave room for the labels of the axis and of the colour bar.
     label = mpl.rcParams["axes.labelsize"]
-    return max(width, len(data.columns.name) * letter_width(label)), max(
-        height, 0.26 * points(label)
+    return (
+        max(width, len(data.columns.name) * letter_width(label), min_width),
+        max(height, 0.26 * points(label)),
     )
 
 
-def _figsize(data: pd.DataFrame, size: tuple[float, float]) -> tuple[float, float]:
-    longest = max(len(line) for row in data.index for line in row.split("\n"))
-    text = longest * letter_width(mpl.rcParams["ytick.labelsize"])
-    return size[0] + text + 1.5, size[1] + 0.6
+def outer_size(data: pd.DataFrame, size: tuple[float, float]) -> tuple[float, float]:
+    """Width and height in inches of a figure around cells of that size."""
+    text = _letters(data.index) * letter_width(mpl.rcParams["ytick.labelsize"])
+    below = _letters(data.columns) * letter_width(mpl.rcParams["xtick.labelsize"])
+    return size[0] + text + 1.5, size[1] + max(0.6, 0.4 + below)
 
 
-def _fit_labels(ax: Axes, data: pd.DataFrame, size: tuple[float, float]) -> None:
+def fit_labels(ax: Axes, data: pd.DataFrame, size: tuple[float, float]) -> None:
     """Make the tick labels as large as the cells allow."""
     ax.tick_params(length=0)
-    room = 72 * size[1] / data.shape[0] / (1.15 * _lines(data))
+    room = 72 * size[1] / data.shape[0] / (1.15 * _lines(data.index))
     for label in ax.get_yticklabels():
         label.set(rotation=0, fontsize=max(min(points(label.get_fontsize()), room), 5))
 
     labels = ax.get_xticklabels()
     column = 72 * size[0] / data.shape[1]
-    letters = max((len(label.get_text()) for label in labels), default=1)
-    room = column / (0.64 * (max(letters, 1) + 0.5))
-    across = room >= 6
-    room = room if across else max(0.95 * column, 5)
-    every = 1 if across else math.ceil(1.2 * room / column)
+    letters = max(_letters(data.columns), 1)
+    room = column / (0.64 * (letters + 0.5))
+    # Short numbers can be read across in small print, names are turned sooner.
+    across = room >= (6 if letters <= 3 else min(8, points(mpl.rcParams["xtick.labelsize"])))
+    lines = _lines(data.columns)
+    room = room if across else max(0.8 * column / lines, 5)
     for i, label in enumerate(labels):
         fontsize = min(points(label.get_fontsize()), room)
+        every = 1 if across else math.ceil(1.2 * lines * fontsize / column)
         label.set(rotation=0 if across else 90, fontsize=fontsize, ha="center")
         label.set_visible(i % every == 0)

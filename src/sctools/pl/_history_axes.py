@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # scvi-tools calls the bound that it minimises "elbo".
-_WORDS = {"elbo": "negative ELBO", "kl": "KL", "mae": "MAE", "rmse": "RMSE"}
+_WORDS = {"elbo": "negative ELBO", "kl": "KL", "mae": "MAE", "rmse": "RMSE", "f1": "F1"}
 
 
 def metric_title(name: str) -> str:

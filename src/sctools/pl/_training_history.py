@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from .._docs import docs
-from .._keys import AGE_CLOCK, SRSA_VAE
+from .._keys import AGE_CLOCK, PRIOR_TRANSFORMER, SRSA_VAE
 from .._validate import check_result
 from ._history_axes import check_metrics, known_metrics, label_epochs, metric_title
 from ._utils import COLORS, finish, merge_kwargs, new_axes
@@ -51,18 +51,22 @@ def training_history(
       evenly over the tokens, and of the mean use of the tokens, 1 if all are used alike and 0 if
       one takes all attention.
 
-    With ``metrics`` or ``ax`` its lines are drawn in one axes instead.
+    A **prior transformer** has two panels: the loss of training and validation, and, if it was
+    trained with a validation set, accuracy and macro-F1 of its cells.
+
+    With ``metrics`` or ``ax`` the lines of the latter two are drawn in one axes instead.
 
     Parameters
     ----------
     adata
         Annotated data with a result that a model was trained for, as by
-        :func:`sctools.tl.age_clock` or :func:`sctools.tl.srsa_vae`. It is left unchanged.
+        :func:`sctools.tl.age_clock`, :func:`sctools.tl.srsa_vae` or
+        ``sctools.tl.prior_transformer``. It is left unchanged.
     %(key)s
     metrics
         Columns of ``adata.uns[key]["history"]`` to draw in one axes. By default the losses of
-        training and validation of an age clock; of an SRSA-VAE the panels, or in one ``ax`` the
-        ELBO of training and validation.
+        training and validation of an age clock; of the other models the panels, or in one ``ax``
+        the ELBO (of a prior transformer the loss) of training and validation.
     %(plot)s
     **kwargs
         Passed to :meth:`matplotlib.axes.Axes.plot` for the lines, of an age clock those of the
@@ -101,14 +105,17 @@ def training_history(
     elif metrics is None and ax is None:
         drawn = draw_panels(history, kwargs)
     else:
-        names = check_metrics(history, metrics, ("elbo_train", "elbo_validation"))
+        default = ("elbo_train", "elbo_validation", "loss_train", "loss_validation")
+        names = check_metrics(history, metrics, default)
         drawn = draw_metrics(history, names, ax, kwargs)
     return finish(drawn, given=given, show=show, return_fig=return_fig)
 
 
 def _check_history(adata: AnnData, key: str) -> pd.DataFrame:
-    result = check_result(adata, key, tool="srsa_vae" if key == SRSA_VAE else "age_clock")
-    tool = "srsa_vae" if result["params"].get("method") == "srsa_vae" else "age_clock"
+    tools = (SRSA_VAE, PRIOR_TRANSFORMER)
+    result = check_result(adata, key, tool=key if key in tools else AGE_CLOCK)
+    method = result["params"].get("method")
+    tool = method if method in tools else AGE_CLOCK
     history = result.get("history")
     if history is None or len(history) == 0 or not known_metrics(history):
         raise ValueError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -122,6 +123,13 @@ def points(size: str | float, scale: float = 1.0) -> float:
 def letter_width(size: str | float) -> float:
     """Width of an average letter in inches."""
     return points(size, 0.55) / 72
+
+
+def wrapped(names: Iterable[str], width: int = 40) -> list[str]:
+    """Break long names of groups between words into lines of about that many letters."""
+    return [
+        textwrap.fill(name, width, break_long_words=False, break_on_hyphens=False) for name in names
+    ]
 
 
 def minus(number: float, digits: int) -> str:

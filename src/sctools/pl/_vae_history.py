@@ -1,4 +1,4 @@
-"""Training of a variational autoencoder: a panel for each quantity, or some metrics in one axes."""
+"""Training of one model: a panel for each quantity, or some metrics in one axes."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ _QUANTITIES = {
         "attention_entropy": "Attention of a cell",
         "token_entropy": "Use of the tokens",
     },
+    "Loss\n(cross-entropy)": {"loss_train": "Train", "loss_validation": "Validation"},
+    "Validation cells": {"accuracy_validation": "Accuracy", "macro_f1_validation": "Macro-F1"},
 }
 
 
