@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._age_clock import AgeClock
 from ._multimodal_srsa_vae import MultimodalSRSAVAE
+from ._prior_transformer import PriorTransformer
 from ._srsa_vae import SRSAVAE
 
-__all__ = ["AgeClock", "MultimodalSRSAVAE", "SRSAVAE"]  # noqa: RUF022 - a name in capitals is no constant here
+__all__ = ["AgeClock", "MultimodalSRSAVAE", "PriorTransformer", "SRSAVAE"]  # noqa: RUF022 - a name in capitals is no constant here

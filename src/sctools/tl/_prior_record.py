@@ -1,0 +1,147 @@
+"""What :func:`sctools.tl.prior_transformer` computes and writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from natsort import natsorted
+
+from .._keys import PriorKeys
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..model import PriorTransformer
+
+UNKNOWN = "Unknown"
+HISTORY = ("loss_train", "loss_validation", "accuracy_validation", "macro_f1_validation")
+
+
+class PriorResult(NamedTuple):
+    """Arrays by field of the keys, and the parts of ``uns`` besides the parameters."""
+
+    arrays: dict[str, Any]
+    record: dict[str, Any]
+
+
+def answer(
+    network: PriorTransformer,
+    adata: AnnData,
+    *,
+    groups: pd.Series | None,
+    min_confidence: float,
+    trained: bool,
+    **reading: Any,
+) -> PriorResult:
+    """Run a trained model once over all cells and collect everything.
+
+    Parameters
+    ----------
+    network
+        Trained model.
+    adata
+        The cells.
+    groups
+        Groups to average attention over. ``None`` takes the answers.
+    min_confidence
+        Below it the answer is "Unknown".
+    trained
+        Whether ``adata`` is what the model was trained on just now.
+    **reading
+        Where the values are; see :meth:`PriorTransformer.predict_proba`.
+    """
+    from ..model._prior_outputs import CellOutputs, GroupAttention, RegulatorScores
+
+    place = pd.Index(network.genes)
+    ends = {end: place.get_indexer(pd.Index(network.edges[end])) for end in ("source", "target")}
+    scores = RegulatorScores(ends["source"], ends["target"])
+    if groups is None:
+        names, codes = list(network.classes), None
+    else:
+        text = groups.astype("string")
+        names = natsorted(text.dropna().unique())
+        codes = pd.Index(names).get_indexer(pd.Index(text.fillna("").to_numpy(dtype=object)))
+        codes[text.isna().to_numpy()] = -1
+        if not names:
+            raise ValueError("`groupby` holds no group: all its values are missing.")
+    means = GroupAttention(len(names), len(network.edges), len(network.genes))
+    found: dict[str, list[np.ndarray]] = {"latent": [], "proba": [], "tf": []}
+
+    def take(rows: slice, outputs: CellOutputs) -> None:
+        found["latent"].append(outputs.latent)
+        found["proba"].append(outputs.proba)
+        found["tf"].append(scores(outputs))
+        if codes is None:
+            best = outputs.proba.argmax(axis=1)
+            best[outputs.proba.max(axis=1) < min_confidence] = -1
+            means.add(best, outputs)
+        else:
+            means.add(codes[rows], outputs)
+
+    network._each_batch(take, adata, **reading)
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    proba = joined["proba"]
+    confidence = proba.max(axis=1)
+    predicted = np.array(network.classes, dtype=object)[proba.argmax(axis=1)]
+    predicted[confidence < min_confidence] = UNKNOWN
+    present = natsorted(set(predicted) - {UNKNOWN})
+    present += [UNKNOWN] if (predicted == UNKNOWN).any() else []
+    regulators = place[scores.regulators]
+    arrays: dict[str, Any] = {
+        "prediction": pd.Categorical(predicted, categories=present),
+        "confidence": confidence,
+        "latent": joined["latent"],
+        "proba": proba,
+        "tf": pd.DataFrame(joined["tf"], index=adata.obs_names, columns=regulators.astype(str)),
+    }
+    if trained:
+        split = np.full(adata.n_obs, "unlabeled", dtype=object)
+        split[network.train_indices], split[network.validation_indices] = "train", "validation"
+        arrays["split"] = pd.Categorical(split)
+    some = means.n_cells > 0
+    attention = means.attention[:, some]
+    degree = np.bincount(ends["target"], minlength=len(network.genes)) + 1
+    record: dict[str, Any] = {
+        "genes": np.array(network.genes, dtype=object),
+        "classes": np.array(network.classes, dtype=object),
+        "groups": np.array(names, dtype=object)[some],
+        "edges": network.edges.reset_index(drop=True),
+        "attention": attention,
+        "lift": (attention * degree[ends["target"]][:, None]).astype(np.float32),
+        "gene_attention": means.gene_attention[:, some],
+        "coverage": dict(network.coverage),
+    }
+    if trained:
+        record["history"] = _history(network)
+        if network.validation:
+            record["validation"] = dict(network.validation)
+    return PriorResult(arrays, record)
+
+
+def _history(network: PriorTransformer) -> pd.DataFrame:
+    history = network.history
+    columns = {
+        name: history[name].iloc[:, 0].astype(float).reset_index(drop=True)
+        for name in HISTORY
+        if name in history
+    }
+    table = pd.DataFrame(columns)
+    table.insert(0, "epoch", np.arange(len(table)))
+    return table
+
+
+def write_result(
+    adata: AnnData, keys: PriorKeys, result: PriorResult, record: dict[str, Any]
+) -> None:
+    """Write everything, and remove what an earlier result under the same name had more."""
+    for field, name in keys._asdict().items():
+        if field == "uns":
+            continue
+        home = adata.obs if field in ("prediction", "confidence", "split") else adata.obsm
+        if field in result.arrays:
+            home[name] = result.arrays[field]
+        elif name in home:
+            del home[name]
+    adata.uns[keys.uns] = record
