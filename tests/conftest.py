@@ -10,7 +10,8 @@ import pytest
 
 mpl.use("Agg")
 # The tests' networks are tiny: on a busy machine, threads would mostly wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for _threads in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -25,9 +25,11 @@ def principal_start(values: sp.csr_matrix, n_components: int, seed: int) -> Star
     """
     center = np.asarray(values.mean(axis=0), dtype=np.float64).ravel()
     square = np.asarray(values.multiply(values).mean(axis=0), dtype=np.float64).ravel()
-    spread = float(np.sqrt(np.maximum(square - center**2, 0.0).mean()))
+    variance = float(np.maximum(square - center**2, 0.0).mean())
+    spread = np.sqrt(variance)
     n = min(n_components, min(values.shape) - 1)
-    if spread == 0 or n < 1:
+    # Where all cells are the same, rounding leaves a little.
+    if variance <= 1e-6 * square.mean() or n < 1:
         return Start(center, 1.0, np.zeros((0, values.shape[1])))
     pca = PCA(n, svd_solver="arpack", random_state=seed).fit(values)
     # The sign of an axis is arbitrary; ours does not depend on the solver.

@@ -413,7 +413,7 @@ class PriorTransformer(BaseModelClass):
         self.train_indices, self.validation_indices = train, validation
         self._calibrate(values, labels.codes)
 
-    def values(self, adata: AnnData | None = None) -> sp.csr_matrix:
+    def values(self, adata: AnnData | None = None) -> Any:
         """Return log-normalised values of the model's genes, as the network reads them.
 
         Parameters
@@ -444,10 +444,10 @@ class PriorTransformer(BaseModelClass):
         from .._calibration_error import expected_calibration_error
 
         self.validation = {}
+        self.module.temperature.fill_(1.0)
         cells = self.validation_indices
         if not len(cells):
             return
-        self.module.temperature.fill_(1.0)
         proba = np.zeros((len(cells), len(self.classes)), dtype=np.float32)
 
         def take(rows: slice, outputs: CellOutputs) -> None:

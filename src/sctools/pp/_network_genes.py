@@ -97,6 +97,11 @@ def match_network(
     weight = edges["weight"].to_numpy(dtype=np.float64)
 
     own = source == target
+    if own.all():
+        raise ValueError(
+            f"All {n_given} edges of the network lead from a gene to itself, and tell nothing. "
+            "Pass a network with edges from regulators to their targets."
+        )
     source, target, weight = source[~own], target[~own], weight[~own]
     first = _strongest(source, target, weight)
     n_duplicates = len(source) - len(first)
