@@ -34,7 +34,7 @@ def attention_df(
     Parameters
     ----------
     adata
-        Annotated data that ``sctools.tl.prior_transformer`` was run on. It is left unchanged.
+        Annotated data that :func:`sctools.tl.prior_transformer` was run on. It is left unchanged.
     group
         A group of cells, or several; by default all. Their names are in
         ``adata.uns[key]["groups"]``.
@@ -75,10 +75,11 @@ def attention_df(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(200)  # doctest: +SKIP
-    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", max_epochs=2)  # doctest: +SKIP
-    >>> edges = sctools.get.attention_df(adata, n_top=10)  # doctest: +SKIP
-    >>> list(edges.columns)[:4]  # doctest: +SKIP
+    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
+    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
+    >>> edges = sctools.get.attention_df(adata, n_top=10)
+    >>> list(edges.columns)[:4]
     ['group', 'source', 'target', 'weight']
     """
     stored = prior_attention(adata, key)

@@ -60,6 +60,12 @@ def prior_attention(adata: AnnData, key: str) -> PriorAttention:
             f"`adata.uns[{key!r}]` lacks {listing(missing)}. Available: {listing(result)}. {again}"
         )
     groups, genes = names_of(result["groups"]), names_of(result["genes"])
+    if not groups:
+        raise ValueError(
+            f"The result {key!r} has no group of cells: every cell was answered 'Unknown', so that "
+            "attention was averaged over none. Run `sctools.tl.prior_transformer` again with a "
+            "lower `min_confidence=`, more `max_epochs=`, or groups of your own (`groupby=`)."
+        )
     edges = result["edges"]
     shapes = {
         "attention": (len(edges), len(groups)),

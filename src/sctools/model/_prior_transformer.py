@@ -169,6 +169,12 @@ class PriorTransformer(BaseModelClass):
             "soft_penalty": soft_penalty,
         }
         check_options(self.options)
+        # Plain numbers, which can be saved, whatever kind was given.
+        whole = ("n_hidden", "n_heads", "n_layers")
+        self.options = {
+            name: value if name == "prior" else (int(value) if name in whole else float(value))
+            for name, value in self.options.items()
+        }
         self.keys: dict[str, Any] = {}
         self.genes: list[str] = []
         self.classes: list[str] = []

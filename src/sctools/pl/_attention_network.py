@@ -75,7 +75,7 @@ def attention_network(
     Parameters
     ----------
     adata
-        Annotated data that ``sctools.tl.prior_transformer`` was run on. It is left unchanged.
+        Annotated data that :func:`sctools.tl.prior_transformer` was run on. It is left unchanged.
     group
         A group of cells, one of ``adata.uns[key]["groups"]``.
     %(key)s
@@ -105,10 +105,11 @@ def attention_network(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(200)  # doctest: +SKIP
-    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", max_epochs=2)  # doctest: +SKIP
-    >>> group = adata.uns["prior_transformer"]["groups"][0]  # doctest: +SKIP
-    >>> ax = sctools.pl.attention_network(adata, group, show=False)  # doctest: +SKIP
+    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
+    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
+    >>> group = adata.uns["prior_transformer"]["groups"][0]
+    >>> ax = sctools.pl.attention_network(adata, group, show=False)
     """
     total = len(check_prior(adata, key).get("edges", ()))
     check_positive(n_edges, "n_edges")

@@ -67,7 +67,7 @@ def confusion(
     Parameters
     ----------
     adata
-        Annotated data that ``sctools.tl.prior_transformer`` was run on. It is left unchanged.
+        Annotated data that :func:`sctools.tl.prior_transformer` was run on. It is left unchanged.
     labels_key
         Column of ``adata.obs`` with the true labels. By default the one that the model was trained
         with.
@@ -101,9 +101,10 @@ def confusion(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(200)  # doctest: +SKIP
-    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", max_epochs=2)  # doctest: +SKIP
-    >>> ax = sctools.pl.confusion(adata, show=False)  # doctest: +SKIP
+    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
+    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
+    >>> ax = sctools.pl.confusion(adata, show=False)
     """
     if normalize not in _LABELS:
         raise ValueError(f"`normalize` must be 'true', 'pred' or None, found {normalize!r}.")

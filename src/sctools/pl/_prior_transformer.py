@@ -66,7 +66,7 @@ def prior_transformer(
     Parameters
     ----------
     adata
-        Annotated data that ``sctools.tl.prior_transformer`` was run on. It is left unchanged.
+        Annotated data that :func:`sctools.tl.prior_transformer` was run on. It is left unchanged.
     %(key)s
     tfs
         The TFs to draw, in this order, however few targets they have. By default those of highest
@@ -107,9 +107,10 @@ def prior_transformer(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(200)  # doctest: +SKIP
-    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", max_epochs=2)  # doctest: +SKIP
-    >>> ax = sctools.pl.prior_transformer(adata, show=False)  # doctest: +SKIP
+    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
+    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
+    >>> ax = sctools.pl.prior_transformer(adata, show=False)
     """
     params = check_prior(adata, key)["params"]
     if value not in ("lift", "contrast"):

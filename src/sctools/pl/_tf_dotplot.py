@@ -66,7 +66,7 @@ def tf_dotplot(
     Parameters
     ----------
     adata
-        Annotated data that ``sctools.tl.prior_transformer`` was run on. It is left unchanged.
+        Annotated data that :func:`sctools.tl.prior_transformer` was run on. It is left unchanged.
     %(key)s
     groupby
         Column of ``adata.obs`` with the groups. By default the one that attention was averaged
@@ -106,9 +106,10 @@ def tf_dotplot(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(200)  # doctest: +SKIP
-    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", max_epochs=2)  # doctest: +SKIP
-    >>> ax = sctools.pl.tf_dotplot(adata, show=False)  # doctest: +SKIP
+    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
+    >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
+    >>> ax = sctools.pl.tf_dotplot(adata, show=False)
     """
     params = check_prior(adata, key)["params"]
     check_positive(n_top, "n_top")

@@ -61,7 +61,7 @@ def training_history(
     adata
         Annotated data with a result that a model was trained for, as by
         :func:`sctools.tl.age_clock`, :func:`sctools.tl.srsa_vae` or
-        ``sctools.tl.prior_transformer``. It is left unchanged.
+        :func:`sctools.tl.prior_transformer`. It is left unchanged.
     %(key)s
     metrics
         Columns of ``adata.uns[key]["history"]`` to draw in one axes. By default the losses of

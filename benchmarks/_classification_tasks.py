@@ -1,0 +1,230 @@
+"""Tasks of the classification benchmark: data, splits, and what is measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+from _classification_speed import speed
+from sklearn.metrics import roc_auc_score
+
+import sctools
+
+DATA = Path(
+    os.environ.get("SCTOOLS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")
+).resolve()
+RAW = "classification_runs.csv"
+LOGISTIC = "logistic regression"
+LABEL_FRACTIONS = (0.05, 0.1, 0.25, 1.0)
+FEW_GENES = {"n_top_genes": 400, "min_cells": 100}
+"""With the expressed regulators of Baron, under 800 genes."""
+
+
+def read(path: str) -> Any:
+    """AnnData or table under the data folder; ``None``, with a word, where it is absent."""
+    full = DATA / path
+    if not full.is_file():
+        print(f"skipped: no file {path} under SCTOOLS_TEST_DATA")
+        return None
+    return ad.read_h5ad(full) if path.endswith(".h5ad") else pd.read_csv(full)
+
+
+def network() -> pd.DataFrame | None:
+    """CollecTRI, human."""
+    return read("priors/collectri_human.csv.gz")
+
+
+def batch_splits() -> Iterator[tuple[str, ad.AnnData, np.ndarray, bool]]:
+    """Name, data, test cells, and whether values are log-normalised."""
+    kang = read("classify/kang_pbmc_ifnb_muscat_1556.h5ad")
+    if kang is not None:
+        donor, condition = kang.obs["donor"].astype(str), kang.obs["condition"].astype(str)
+        yield "Kang 101 → 107", kang, (donor == "107").to_numpy(), False
+        yield "Kang 107 → 101", kang, (donor == "101").to_numpy(), False
+        yield "Kang ctrl → stim", kang, (condition == "stim").to_numpy(), False
+    pbmc = read("classify/pbmc_3tech_symphony_1200.h5ad")
+    if pbmc is not None:
+        technology = pbmc.obs["technology"].astype(str)
+        for held in sorted(technology.unique()):
+            yield f"PBMC, held out {held}", pbmc, (technology == held).to_numpy(), True
+
+
+def batches(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> None:
+    """Whole batches held out: donors, a condition, technologies."""
+    net = network()
+    if net is None:
+        return
+    for name, adata, test, log_normalized in batch_splits():
+        adata.obs["test"] = test
+        for mode in modes or ("hard", LOGISTIC, "shuffled"):
+            compare(
+                results, name, adata, net, mode, n_splits or 3, redo=redo,
+                label_fractions=[1.0], test_key="test", log_normalized=log_normalized,
+            )  # fmt: skip
+
+
+def labels(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> None:
+    """Few labels: Baron, random splits."""
+    adata, net = read("cluster/baron_human1_1937.h5ad"), network()
+    if adata is None or net is None:
+        return
+    for mode in modes or ("hard", LOGISTIC, "shuffled", "none"):
+        compare(
+            results, "Baron", adata, net, mode, n_splits or 20, redo=redo,
+            label_fractions=list(LABEL_FRACTIONS), model_kwargs=FEW_GENES,
+        )  # fmt: skip
+
+
+def compare(
+    results: Path, name: str, adata: ad.AnnData, net: pd.DataFrame, mode: str, n_splits: int,
+    *, redo: bool, **kwargs: Any,
+) -> None:  # fmt: skip
+    """Run what is missing of one mode, and add it to the raw file."""
+    raw = results / RAW
+    done = pd.read_csv(raw) if raw.is_file() else pd.DataFrame(columns=["data", "mode", "seed"])
+    have = done[(done["data"] == name) & (done["mode"] == mode)]["seed"].nunique()
+    if have >= n_splits and not redo:
+        return
+    sctools.tl.compare_priors(
+        adata, "cell_type", net, modes=[mode], n_splits=n_splits, progress_bar=False, **kwargs
+    )
+    rows = adata.uns["compare_priors"]["results"].assign(data=name)
+    kept = done[(done["data"] != name) | (done["mode"] != mode)]
+    frames = [frame for frame in (kept, rows) if len(frame)]
+    pd.concat(frames, ignore_index=True).to_csv(raw, index=False)
+    means = rows.groupby("n_labels")[["accuracy", "macro_f1", "ece"]].mean()
+    print(f"{name}, {mode}:\n{means.to_string(float_format='%.3f')}\n", flush=True)
+
+
+def planted(
+    results: Path, *, n_splits: int | None, modes: Any, redo: bool, n_obs: int = 3000
+) -> pd.DataFrame:
+    """Edges of a simulated network against as many decoys, by lift."""
+    rows = []
+    for seed in range(n_splits or 3):
+        adata = sctools.datasets.regulated_cells(
+            n_obs, n_genes=400, mrna_correlation=0.9, effect_size=1.0, rng=seed
+        )
+        true = set(zip(*(adata.uns["network"][end] for end in ("source", "target")), strict=True))
+        active = adata.uns["regulated_cells"]["active"].any()
+        for mode in modes or ("hard", "shuffled"):
+            model = sctools.tl.prior_transformer(
+                adata, "cell_type", "prior", prior=mode, n_top_genes=400, rng=seed,
+                progress_bar=False, return_model=True,
+            )  # fmt: skip
+            edges = sctools.get.attention_df(adata)
+            lift = edges.groupby(["source", "target"], sort=False)["lift"].mean()
+            is_true = np.array([pair in true for pair in lift.index])
+            moving = active.reindex(lift.index.get_level_values("source")).to_numpy(dtype=bool)
+            rows.append(
+                {
+                    "prior": mode,
+                    "seed": seed,
+                    "n_edges": len(lift),
+                    "n_true": int(is_true.sum()),
+                    "auroc": roc_auc_score(is_true, lift),
+                    "auroc_active": roc_auc_score(is_true[moving], lift[moving]),
+                    "accuracy": model.validation["accuracy"],
+                }
+            )
+            print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+KNOWN = {
+    "B": ("RFX5", "CIITA"),
+    "CD14+ Mono": ("SPI1", "CEBPA"),
+    "NK": ("EOMES",),
+}
+
+
+def biology(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> pd.DataFrame | None:
+    """Ranks of known regulators among all, by their score in a cell type against the others."""
+    adata, net = read("cluster/pbmc3k_2638.h5ad"), network()
+    if adata is None or net is None:
+        return None
+    rows = []
+    for mode in modes or ("hard", "shuffled"):
+        sctools.tl.prior_transformer(adata, "cell_type", net, prior=mode, progress_bar=False)
+        scores = adata.obsm["prior_transformer_tf"]
+        scores = (scores - scores.mean()) / scores.std()
+        means = scores.groupby(adata.obs["cell_type"].to_numpy(), observed=True).mean()
+        rank = means.rank(axis=1, pct=True)
+        for group, regulators in KNOWN.items():
+            for name in regulators:
+                rows.append(
+                    {
+                        "prior": mode,
+                        "cell_type": group,
+                        "regulator": name,
+                        "rank": rank.loc[group].get(name, np.nan),
+                        "n_regulators": rank.shape[1],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def unseen(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> pd.DataFrame | None:
+    """Kang: each class left out of training; how many of its cells are answered "Unknown"."""
+    adata, net = read("classify/kang_pbmc_ifnb_muscat_1556.h5ad"), network()
+    if adata is None or net is None:
+        return None
+    donor = adata.obs["donor"].astype(str)
+    classes = adata.obs["cell_type"].astype(str)
+    rows = []
+    for left_out in sorted(classes.unique()):
+        train = adata[((donor == "101") & (classes != left_out)).to_numpy()].copy()
+        test = adata[(donor == "107").to_numpy()].copy()
+        model = sctools.tl.prior_transformer(
+            train, "cell_type", net, progress_bar=False, return_model=True
+        )
+        sctools.tl.prior_transformer(test, model=model)
+        answer, truth = (test.obs[name].astype(str) for name in ("prior_transformer", "cell_type"))
+        new = (truth == left_out).to_numpy()
+        known = (answer != "Unknown").to_numpy() & ~new
+        rows.append(
+            {
+                "left_out": left_out,
+                "n_cells": int(new.sum()),
+                "unknown": float((answer[new] == "Unknown").mean()),
+                "unknown_others": float((answer[~new] == "Unknown").mean()),
+                "accuracy_others": float((answer[known] == truth[known]).mean()),
+            }
+        )
+        print(rows[-1], flush=True)
+    return pd.DataFrame(rows)
+
+
+def table(results: Path, figure: Path) -> None:
+    """Print and write the table of all comparisons, and draw that over numbers of labels."""
+    raw = results / RAW
+    if not raw.is_file():
+        return
+    rows = pd.read_csv(raw)
+    columns = ["accuracy", "macro_f1", "ece"]
+    grouped = rows.groupby(["data", "n_labels", "mode"], sort=False)[columns]
+    means, sds = grouped.mean(), grouped.std().add_suffix("_sd")
+    summary = pd.concat([means, sds, grouped.size().rename("n_runs")], axis=1).reset_index()
+    print(summary.to_string(index=False, float_format="%.3f"))
+    summary.to_csv(results / "classification.csv", index=False, float_format="%.4f")
+    baron = rows[rows["data"] == "Baron"]
+    if len(baron):
+        drawn = sctools.pl.compare_priors(baron, show=False, return_fig=True)
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(figure, dpi=150, bbox_inches="tight")
+        print(f"wrote {figure}")
+
+
+TASKS: dict[str, Callable[..., pd.DataFrame | None]] = {
+    "batches": batches,
+    "labels": labels,
+    "planted": planted,
+    "biology": biology,
+    "unseen": unseen,
+    "speed": speed,
+}
