@@ -112,7 +112,7 @@ def test_a_failed_save_keeps_the_old_clock(cohort, tmp_path, monkeypatch):
     def full(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("sctools.model._age_clock_io.save_file", full)
+    monkeypatch.setattr("sctools.model._saved_model.save_file", full)
     with pytest.raises(OSError, match="No space"):
         clock.save(tmp_path, overwrite=True)
     np.testing.assert_array_equal(AgeClock.load(tmp_path).predict(new, donor_key="person"), before)

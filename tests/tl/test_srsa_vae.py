@@ -385,9 +385,9 @@ def test_it_is_quiet(trained, capfd, recwarn):
 def test_progress_bar_follows_the_settings(capfd):
     sctools.settings.progress_bar = True
     srsa_vae(cells(), progress_bar=False, **QUICK)
-    assert "Epoch" not in "".join(capfd.readouterr())
+    assert "SRSAVAE" not in "".join(capfd.readouterr())
     srsa_vae(cells(), **QUICK)
-    assert "Epoch" in "".join(capfd.readouterr())
+    assert "SRSAVAE" in "".join(capfd.readouterr())
 
 
 # ------------------------------------------------------------------------------- kinds of input
