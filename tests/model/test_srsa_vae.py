@@ -488,3 +488,17 @@ def test_divergence_is_told(data):
     vae = SRSAVAE(registered(data), n_hidden=32)
     with pytest.raises(RuntimeError, match="lower learning rate"):
         vae.train(5, rng=0, plan_kwargs={"lr": 1e6}, batch_size=32, progress_bar=False)
+
+
+def test_trains_on_one_thread_and_leaves_the_number_as_found(data):
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        vae = SRSAVAE(registered(data), n_hidden=16)
+        tick = EpochCounter([lambda: seen.append(torch.get_num_threads())])
+        vae.train(1, rng=0, progress_bar=False, callbacks=[tick])
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+        vae.get_latent_representation()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

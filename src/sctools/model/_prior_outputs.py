@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from ..module import PriorTransformerModule
+from ._runner import one_thread
 
 
 class CellOutputs(NamedTuple):
@@ -55,6 +56,16 @@ def run(
         What is done with each batch.
     """
     module.eval()
+    with one_thread():
+        _run(module, blocks, batch_size, take)
+
+
+def _run(
+    module: PriorTransformerModule,
+    blocks: Iterable[tuple[int, sp.csr_matrix]],
+    batch_size: int,
+    take: Callable[[slice, CellOutputs], None],
+) -> None:
     device = module.center.device
     network = module.index.network
     for start, block in blocks:

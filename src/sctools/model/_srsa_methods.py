@@ -13,7 +13,7 @@ from scvi.utils import unsupported_if_adata_minified
 
 from .._settings import settings
 from ._depth_field import add_depth
-from ._runner import EpochCounter, progress, quiet, seeded
+from ._runner import EpochCounter, one_thread, progress, quiet, seeded
 from ._vae_schedule import schedule
 from ._whole_batches import WholeBatchSplitter
 
@@ -103,6 +103,7 @@ class SRSAMethods:
         shown = settings.progress_bar if progress_bar is None else progress_bar
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
+            stack.enter_context(one_thread())
             shown = shown and not arguments["enable_progress_bar"]  # scvi-tools' was asked for
             bar = progress(shown and arguments["max_epochs"], type(self).__name__)
             counter = EpochCounter([stack.enter_context(bar)])
@@ -160,10 +161,11 @@ class SRSAMethods:
             adata=adata, indices=indices, batch_size=batch_size or ENCODING_BATCH
         )
         found = []
-        for tensors in loader:
-            inputs = self.module._get_inference_input(tensors)
-            result = self.module.inference(**inputs)
-            found.append([result[name] for name in outputs])
+        with one_thread():
+            for tensors in loader:
+                inputs = self.module._get_inference_input(tensors)
+                result = self.module.inference(**inputs)
+                found.append([result[name] for name in outputs])
         return found
 
     @unsupported_if_adata_minified
