@@ -100,12 +100,15 @@ class VAE:
         Arguments of the constructor besides the data.
     size_factors
         Give the model each cell's depth over all genes, as size factors.
+    training
+        Further arguments of ``train``.
     """
 
     label: str
     model: str
     options: dict[str, Any] = field(default_factory=dict)
     size_factors: bool = False
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ours(self) -> bool:
@@ -154,7 +157,7 @@ class VAE:
             # TOTALVI.train overwrites what the plan is given with its own argument.
             arguments |= warmup if self.model == "TOTALVI" else {"plan_kwargs": warmup}
             arguments["enable_progress_bar"] = False
-        model.train(**arguments)
+        model.train(**arguments, **self.training)
 
     def fit(self, adata: ad.AnnData, settings: Settings, seed: int) -> Fit:
         """Train, then encode all cells."""
@@ -214,6 +217,9 @@ CITE_METHODS: dict[str, Method] = {
     "pca-protein": Components("PCA of protein", rna=False, protein=True),
     "pca-both": Components("PCA of RNA and protein", protein=True),
     "srsa-cite": srsa(model="MultimodalSRSAVAE"),
+    "srsa-cite-slow": VAE(
+        "SRSA-VAE, learning rate 0.002", "MultimodalSRSAVAE", training={"lr": 2e-3}
+    ),
     "srsa-cite-no-attention": srsa("no attention", model="MultimodalSRSAVAE", attention="none"),
     "srsa-cite-normal-prior": srsa("normal prior", model="MultimodalSRSAVAE", prior="normal"),
 }
