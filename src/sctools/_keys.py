@@ -45,6 +45,7 @@ class PriorKeys(NamedTuple):
     uns: str
     prediction: str
     confidence: str
+    typicality: str
     split: str
     latent: str
     proba: str
@@ -57,6 +58,7 @@ class PriorKeys(NamedTuple):
             uns=key,
             prediction=key,
             confidence=f"{key}_confidence",
+            typicality=f"{key}_typicality",
             split=f"{key}_split",
             latent=f"X_{key}",
             proba=f"{key}_proba",

@@ -269,6 +269,7 @@ def test_too_few_labels_to_validate(adata):
     assert model.validation == {}
     assert len(model.train_indices) == 90
     assert float(model.module.temperature) == 1.0
+    np.testing.assert_array_equal(model.get_typicality(), 1.0)
     assert "loss_validation" not in model.history
 
 
@@ -278,6 +279,7 @@ def test_training_again_without_validation_forgets_the_temperature(adata):
     model.train(max_epochs=1, train_size=1.0, **FAST)
     assert float(model.module.temperature) == 1.0
     assert model.validation == {}
+    assert model.typicality is None
 
 
 def test_the_best_epoch_is_kept(adata):
@@ -380,8 +382,10 @@ def test_saved_and_loaded_is_the_same(model, saved, adata, proba):
     loaded.save(saved.parent / "again")
     for path in saved.iterdir():
         assert (saved.parent / "again" / path.name).read_bytes() == path.read_bytes()
-    with pytest.raises(ValueError, match="no data of its own"):
-        loaded.predict()
+    np.testing.assert_array_equal(loaded.get_typicality(adata), model.get_typicality(adata))
+    for read in (loaded.predict, loaded.get_attention, loaded.get_typicality):
+        with pytest.raises(ValueError, match="no data of its own"):
+            read()
 
 
 @pytest.mark.parametrize("prior", ["soft", "none", "shuffled"])

@@ -35,7 +35,7 @@ def test_splits(by_key):
     splits = list(
         label_splits(codes, test, label_fractions=[0.1, 1.0], n_splits=3, test_size=0.3, seed=0)
     )
-    assert [(s.seed, s.label_fraction) for s in splits] == [
+    assert [(s.number, s.label_fraction) for s in splits] == [
         (seed, fraction) for seed in range(3) for fraction in (0.1, 1.0)
     ]
     for few, all_labels in zip(splits[::2], splits[1::2], strict=True):
@@ -51,6 +51,25 @@ def test_splits(by_key):
         else:
             assert np.bincount(codes[few.test]).tolist() == [18, 9, 3]
     assert set(splits[0].train) != set(splits[2].train)
+
+
+def test_rare_classes_stay_in_training():
+    codes = np.repeat([0, 1, 2], [40, 3, 2])
+    for split in label_splits(
+        codes, None, label_fractions=[0.1, 1.0], n_splits=5, test_size=0.5, seed=0
+    ):
+        assert np.bincount(codes[split.train], minlength=3)[1:].tolist() == [2, 2]
+        assert np.bincount(codes[split.test], minlength=3).tolist() == [20, 1, 0]
+
+
+def test_models_differ_between_splits():
+    test = np.arange(40) < 20
+    splits = list(
+        label_splits(
+            np.arange(40) % 2, test, label_fractions=[1.0], n_splits=4, test_size=0.3, seed=0
+        )
+    )
+    assert len({split.model_seed for split in splits}) == 4
 
 
 def test_scores():

@@ -68,7 +68,8 @@ def test_columns_and_arrays(trained):
     n_classes, n_tfs = 4, adata.uns[KEY]["edges"]["source"].nunique()
     assert isinstance(adata.obs[KEY].dtype, pd.CategoricalDtype)
     assert isinstance(adata.obs[f"{KEY}_split"].dtype, pd.CategoricalDtype)
-    assert adata.obs[f"{KEY}_confidence"].dtype == np.float32
+    for name in ("confidence", "typicality"):
+        assert adata.obs[f"{KEY}_{name}"].dtype == np.float32
     for name, width in ((f"X_{KEY}", 16), (f"{KEY}_proba", n_classes), (f"{KEY}_tf", n_tfs)):
         assert adata.obsm[name].shape == (N_OBS, width)
     assert adata.obsm[f"X_{KEY}"].dtype == adata.obsm[f"{KEY}_proba"].dtype == np.float32
@@ -87,7 +88,8 @@ def test_answers_follow_from_probabilities(trained):
     np.testing.assert_allclose(proba.sum(1), 1, atol=1e-5)
     np.testing.assert_array_equal(confidence, proba.max(1))
     best = adata.uns[KEY]["classes"][proba.argmax(1)]
-    expected = np.where(confidence < 0.4, "Unknown", best)
+    typicality = adata.obs[f"{KEY}_typicality"].to_numpy()
+    expected = np.where((confidence < 0.4) | (typicality < 0.05), "Unknown", best)
     np.testing.assert_array_equal(adata.obs[KEY].astype(object), expected)
     assert (expected == "Unknown").any()
     assert (expected == SLASH).any()
@@ -187,7 +189,8 @@ def test_params(trained):
     params = adata.uns[KEY]["params"]
     expected = {
         "method": "prior_transformer", "mode": "trained", "labels_key": "cell_type",
-        "batch_key": "batch", "log_normalized": False, "min_confidence": 0.4, "prior": "hard",
+        "batch_key": "batch", "log_normalized": False, "min_confidence": 0.4,
+        "min_typicality": 0.05, "prior": "hard",
         "n_hidden": 8, "n_heads": 2, "n_layers": 2,
     }  # fmt: skip
     assert expected.items() <= params.items()
@@ -200,7 +203,7 @@ def test_params(trained):
 def test_nothing_else_is_touched(trained):
     adata, _, before = trained
     after = adata.copy()
-    for name in (KEY, f"{KEY}_confidence", f"{KEY}_split"):
+    for name in (KEY, f"{KEY}_confidence", f"{KEY}_typicality", f"{KEY}_split"):
         del after.obs[name]
     for name in (f"X_{KEY}", f"{KEY}_proba", f"{KEY}_tf"):
         del after.obsm[name]
@@ -257,9 +260,11 @@ def test_applied_after_trained_leaves_nothing_stale(trained, adata):
 
 def test_rerun_under_the_same_key_and_groupby_of_the_result(trained, adata):
     """The prediction may be asked for by name, as what is there is replaced."""
+    prior_transformer(adata, model=trained[1], min_confidence=0.4)
+    first = adata.copy()
     prior_transformer(adata, model=trained[1], groupby=KEY, min_confidence=0.4)
-    np.testing.assert_array_equal(adata.uns[KEY]["attention"], trained[0].uns[KEY]["attention"])
-    pd.testing.assert_series_equal(adata.obs[KEY], trained[0].obs[KEY])
+    np.testing.assert_array_equal(adata.uns[KEY]["attention"], first.uns[KEY]["attention"])
+    pd.testing.assert_series_equal(adata.obs[KEY], first.obs[KEY])
 
 
 def test_other_key_keeps_the_first(trained, adata):
@@ -292,7 +297,9 @@ def test_numbers_as_groups_and_empty_categories(trained, adata):
 
 @pytest.mark.parametrize(("limit", "share"), [(0.0, 0.0), (1.0, 1.0)])
 def test_unknown_below_min_confidence(trained, adata, limit, share):
-    prior_transformer(adata, "cell_type", model=trained[1], min_confidence=limit)
+    prior_transformer(
+        adata, "cell_type", model=trained[1], min_confidence=limit, min_typicality=0.0
+    )
     assert (adata.obs[KEY] == "Unknown").mean() == share
     result = adata.uns[KEY]
     assert len(result["groups"]) == result["attention"].shape[1] == (0 if share else 4)
@@ -305,6 +312,35 @@ def test_unknown_below_min_confidence(trained, adata, limit, share):
             FIGURES[name](adata)
 
 
+def test_unknown_below_min_typicality(trained, adata):
+    _, model, _ = trained
+    assert model.typicality is not None
+    prior_transformer(adata, model=model, min_confidence=0.0, min_typicality=0.2)
+    typicality = adata.obs[f"{KEY}_typicality"].to_numpy()
+    assert 0 < (typicality < 0.2).sum() < N_OBS
+    np.testing.assert_array_equal(adata.obs[KEY] == "Unknown", typicality < 0.2)
+    np.testing.assert_array_equal(typicality, model.get_typicality(adata))
+    # The groups that attention is averaged over are the answers.
+    kept = adata[adata.obs[KEY] != "Unknown"].copy()
+    prior_transformer(kept, model=model, groupby=KEY, key_added="kept")
+    np.testing.assert_allclose(kept.uns["kept"]["lift"], adata.uns[KEY]["lift"], rtol=1e-5)
+
+
+def test_training_cells_are_compared_with_each_other(trained):
+    adata, model, _ = trained
+    typicality = adata.obs[f"{KEY}_typicality"].to_numpy()
+    np.testing.assert_array_equal(typicality, model.get_typicality())
+    held = np.isin(np.arange(N_OBS), model.validation_indices)
+    for cells_, n in ((held, held.sum()), (~held, (~held).sum())):
+        # Each is as far as itself and those farther: the shares are 2, 3, ... of n + 1.
+        np.testing.assert_allclose(
+            np.sort(typicality[cells_]), np.arange(2, n + 2) / (n + 1), rtol=1e-5
+        )
+    as_new = model.get_typicality(adata)
+    np.testing.assert_array_equal(as_new[held], typicality[held])
+    assert (as_new[~held] != typicality[~held]).any()
+
+
 @pytest.mark.parametrize("missing", ["label", "nan"])
 def test_unlabelled_cells_are_predicted_and_not_learned_from(missing):
     adata = cells()
@@ -314,8 +350,8 @@ def test_unlabelled_cells_are_predicted_and_not_learned_from(missing):
     labels[unlabelled] = "?" if missing == "label" else np.nan
     adata.obs["label"] = pd.Categorical(labels)
     model = prior_transformer(
-        adata, "label", "prior", unlabeled_category="?", min_confidence=0.0, return_model=True,
-        **QUICK,
+        adata, "label", "prior", unlabeled_category="?", min_confidence=0.0, min_typicality=0.0,
+        return_model=True, **QUICK,
     )  # fmt: skip
     assert model.classes == ["type1", "type2", "type3", "type4"]
     split = adata.obs[f"{KEY}_split"]

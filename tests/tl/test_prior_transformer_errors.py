@@ -223,6 +223,7 @@ def test_dense_attention_beyond_memory_is_refused_with_the_estimate(adata, prior
     [
         ({"prior": "firm"}, ValueError, r"`prior` must be one of 'hard'.*'firm'"),
         ({"min_confidence": 1.2}, ValueError, r"`min_confidence` must lie between 0 and 1"),
+        ({"min_typicality": -0.1}, ValueError, r"`min_typicality` must lie between 0 and 1"),
         ({"min_confidence": np.nan}, ValueError, r"`min_confidence` must lie between 0 and 1"),
         ({"batch_size": 0}, ValueError, r"`batch_size` must be at least 1"),
         ({"max_epochs": 0}, ValueError, r"`max_epochs` must be at least 1"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,8 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
-from .._docs import docs
 from .._settings import settings
-from .._validate import check_complete, listing
+from .._validate import check_complete
 from ..module import EdgeIndex, PriorTransformerModule
 from ..pp._expression import (
     Normalizer,
@@ -30,32 +29,36 @@ from ..pp._expression import (
     row_blocks,
 )
 from ..pp._labels import read_labels
-from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._prior_network import build_network
 from ..pp._rewire import rewire
 from ._cell_batches import CellBatches
 from ._keep_best import KeepBest
 from ._prior_options import check_dense_memory, check_options, default_epochs
-from ._prior_outputs import CellOutputs, GroupAttention, run
+from ._prior_outputs import run
+from ._prior_prediction import READ_ROWS, TARGET_SUM, PriorPredictionMixin
 from ._prior_start import principal_start
 from ._prior_training_plan import MONITOR, PriorTrainingPlan, macro_f1
 from ._runner import EpochCounter, progress, run_training, seeded
 from ._saved_model import PRIOR_TRANSFORMER, read_model, write_model
 from ._temperature import fit_temperature
+from ._typicality import PARTS, Typicality, fit_typicality
 from ._validation_split import validation_split
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-TARGET_SUM = 1e4
-READ_ROWS = 2048
 MIN_VALIDATION = 20
-"""With fewer validation cells the temperature stays 1."""
+"""With fewer validation cells the temperature stays 1, and all cells count as typical."""
 
 SETUP = ("labels_key", "unlabeled_category", "batch_key", "layer", "log_normalized")
 
 
-class PriorTransformer(BaseModelClass):
+class _Outputs(NamedTuple):
+    latent: np.ndarray
+    proba: np.ndarray
+
+
+class PriorTransformer(PriorPredictionMixin, BaseModelClass):
     """Transformer over genes, whose attention is confined to a network of gene regulation.
 
     Every gene of a cell is a token that attends to its regulators in the network, and to itself. A
@@ -110,6 +113,8 @@ class PriorTransformer(BaseModelClass):
     validation
         Accuracy, macro-F1, expected calibration error and number of the validation cells; empty
         where too few were labelled.
+    typicality
+        What cells are usually like; see :meth:`get_typicality`. ``None`` where too few validate.
 
     Raises
     ------
@@ -181,6 +186,7 @@ class PriorTransformer(BaseModelClass):
         self.edges = pd.DataFrame({"source": [], "target": [], "weight": []})
         self.coverage: dict[str, Any] = {}
         self.validation: dict[str, float] = {}
+        self.typicality: Typicality | None = None
         self.train_indices = self.validation_indices = np.array([], dtype=np.int64)
         if adata is None:
             self.init_params_: Any = None
@@ -384,7 +390,9 @@ class PriorTransformer(BaseModelClass):
         train, validation = validation_split(labels.codes, batch, share=1 - train_size, rng=rng)
         values = self.values()
         seed = int(rng.integers(2**31))
-        start = principal_start(values, self.options["n_hidden"], seed)
+        # Without the validation cells, which would no longer stand for new ones.
+        shown = np.setdiff1d(np.arange(values.shape[0]), validation)
+        start = principal_start(values[shown], self.options["n_hidden"], seed)
         weight = np.bincount(labels.codes[train], minlength=len(self.classes)) ** -0.5
         self.module.start_from(start.center, start.scale, start.loadings)
         self.module.class_weight.copy_(torch.from_numpy(weight / weight.mean()))
@@ -397,11 +405,11 @@ class PriorTransformer(BaseModelClass):
             weight_decay=weight_decay,
             n_steps=n_epochs * max(1, len(train) // batch_size),
         )
-        shown = settings.progress_bar if progress_bar is None else progress_bar
+        bar = settings.progress_bar if progress_bar is None else progress_bar
         callbacks = list(trainer_kwargs.pop("callbacks", None) or [])
         if early_stopping and len(validation):
             callbacks.append(KeepBest(patience=patience, window=1, monitor=MONITOR))
-        with seeded(seed), progress(shown and n_epochs, type(self).__name__) as tick:
+        with seeded(seed), progress(bar and n_epochs, type(self).__name__) as tick:
             run_training(
                 self,
                 plan,
@@ -446,26 +454,29 @@ class PriorTransformer(BaseModelClass):
         )
 
     def _calibrate(self, values: sp.csr_matrix, labels: np.ndarray) -> None:
-        """Fit the temperature to the validation cells, and say how good the answers are there."""
+        """Fit temperature and typicality, and say how good the answers are, on validation cells."""
         from .._calibration_error import expected_calibration_error
 
-        self.validation = {}
+        self.validation, self.typicality = {}, None
         self.module.temperature.fill_(1.0)
         cells = self.validation_indices
         if not len(cells):
             return
-        proba = np.zeros((len(cells), len(self.classes)), dtype=np.float32)
-
-        def take(rows: slice, outputs: CellOutputs) -> None:
-            proba[rows] = outputs.proba
-
-        run(self.module, [(0, values[cells])], 128, take)
+        found = self._outputs(values[cells])
+        proba = found.proba
         if len(cells) >= MIN_VALIDATION:
             logits = np.log(np.maximum(proba, np.finfo(np.float32).tiny))
             temperature = fit_temperature(logits, labels[cells])
             self.module.temperature.fill_(temperature)
             scaled = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
             proba = scaled / scaled.sum(1, keepdims=True)
+            trained = self.train_indices
+            self.typicality = fit_typicality(
+                self._outputs(values[trained]).latent,
+                labels[trained],
+                found.latent,
+                len(self.classes),
+            )
         predicted = proba.argmax(1)
         correct = predicted == labels[cells]
         self.validation = {
@@ -475,233 +486,16 @@ class PriorTransformer(BaseModelClass):
             "n_cells": float(len(cells)),
         }
 
-    # ------------------------------------------------------------------ prediction
-
-    def _each_batch(
-        self,
-        take: Callable[[slice, CellOutputs], None],
-        adata: AnnData | None,
-        *,
-        layer: str | None,
-        log_normalized: bool,
-        gene_key: str | None,
-        min_coverage: float,
-        batch_size: int,
-    ) -> None:
-        """Run the trained model over cells in their order; see `predict_proba`."""
-        if not self.is_trained_:
-            raise ValueError("The model is not trained yet. Call `model.train()` first.")
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-        if adata is None:
-            adata = self.adata
-            if adata is None:
-                raise ValueError("This model has no data of its own: it was loaded. Pass `adata`.")
-            layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
-        check_dense_memory(self.options["prior"], len(self.genes), self.options["n_heads"], 1)
-        matrix = get_expression(adata, layer)
-        match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
-        if match.n_found < match.n_genes:
-            warnings.warn(
-                f"{match.n_genes - match.n_found} of the model's {match.n_genes} genes "
-                f"({1 - match.fraction:.1%}) are missing and count as not expressed: "
-                f"{listing(match.missing, 5)}.",
-                UserWarning,
-                stacklevel=3,
-            )
-        normalize = Normalizer(
-            match.columns, adata.n_vars, target_sum=TARGET_SUM, log_normalized=log_normalized
+    def _outputs(self, values: sp.csr_matrix) -> _Outputs:
+        """Embeddings and probabilities of values of the model's genes."""
+        parts: list[_Outputs] = []
+        run(
+            self.module,
+            [(0, values)],
+            64,
+            lambda _, outputs: parts.append(_Outputs(outputs.latent, outputs.proba)),
         )
-        empty = 0
-
-        def blocks() -> Iterator[tuple[int, sp.csr_matrix]]:
-            nonlocal empty
-            for start, block in row_blocks(matrix, READ_ROWS):
-                check_values(block.data, where=describe(layer), log_normalized=log_normalized)
-                normalized, totals = normalize(block)
-                empty += int((totals == 0).sum())
-                yield start, normalized
-
-        run(self.module, blocks(), batch_size, take)
-        if empty:
-            warnings.warn(
-                f"{empty} cells have no counts in the model's genes; their answers tell nothing. "
-                "Filter them: `sc.pp.filter_cells(adata, min_counts=1)`.",
-                UserWarning,
-                stacklevel=3,
-            )
-
-    def match_genes(
-        self, adata: AnnData, *, gene_key: str | None = None, min_coverage: float = 0.5
-    ) -> GeneMatch:
-        """Find the model's genes in ``adata``; see :func:`sctools.pp.match_genes`.
-
-        Parameters
-        ----------
-        adata
-            Annotated data.
-        gene_key
-            Column of ``var`` with gene names.
-        min_coverage
-            Least fraction of the model's genes that must be found.
-
-        Returns
-        -------
-        :class:`sctools.pp.GeneMatch`.
-        """
-        return match_genes(adata, self.genes, gene_key=gene_key, min_coverage=min_coverage)
-
-    @docs.dedent
-    def predict_proba(
-        self,
-        adata: AnnData | None = None,
-        *,
-        layer: str | None = None,
-        log_normalized: bool = False,
-        gene_key: str | None = None,
-        min_coverage: float = 0.5,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """Return calibrated probabilities of the classes.
-
-        Parameters
-        ----------
-        adata
-            Annotated data, in memory or backed; genes are matched by name, whatever their order
-            and whatever else is there. ``None`` takes the training data. It is not changed.
-        layer, log_normalized
-            As in :meth:`setup_anndata`.
-        gene_key
-            Column of ``var`` with gene names; see :func:`sctools.pp.match_genes`.
-        min_coverage
-            Least fraction of the model's genes that must be found. Missing genes count as not
-            expressed, with a warning.
-        batch_size
-            Cells at a time; it changes memory and speed, never results.
-
-        Returns
-        -------
-        Array of shape ``(n_obs, n_classes)``, float32, columns as in ``classes``; rows sum to 1.
-
-        Raises
-        ------
-        KeyError
-            A layer is missing.
-        ValueError
-            The model is not trained, genes do not match, or values are not what was declared.
-        """
-        found: list[np.ndarray] = []
-        self._each_batch(
-            lambda _, outputs: found.append(outputs.proba),
-            adata,
-            layer=layer,
-            log_normalized=log_normalized,
-            gene_key=gene_key,
-            min_coverage=min_coverage,
-            batch_size=batch_size,
-        )
-        return np.concatenate(found)
-
-    def predict(self, adata: AnnData | None = None, **kwargs: Any) -> np.ndarray:
-        """Return the most probable class of every cell.
-
-        Parameters
-        ----------
-        adata, **kwargs
-            As in :meth:`predict_proba`.
-
-        Returns
-        -------
-        Names of classes, ``(n_obs,)``, object.
-        """
-        proba = self.predict_proba(adata, **kwargs)
-        return np.array(self.classes, dtype=object)[proba.argmax(axis=1)]
-
-    def get_latent_representation(
-        self,
-        adata: AnnData | None = None,
-        *,
-        layer: str | None = None,
-        log_normalized: bool = False,
-        gene_key: str | None = None,
-        min_coverage: float = 0.5,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """Return the embedding of every cell, which the classifier reads.
-
-        Parameters
-        ----------
-        adata, layer, log_normalized, gene_key, min_coverage, batch_size
-            As in :meth:`predict_proba`.
-
-        Returns
-        -------
-        Array of shape ``(n_obs, n_heads * n_hidden)``, float32.
-        """
-        found: list[np.ndarray] = []
-        self._each_batch(
-            lambda _, outputs: found.append(outputs.latent),
-            adata,
-            layer=layer,
-            log_normalized=log_normalized,
-            gene_key=gene_key,
-            min_coverage=min_coverage,
-            batch_size=batch_size,
-        )
-        return np.concatenate(found)
-
-    def get_attention(
-        self,
-        adata: AnnData | None = None,
-        groups: np.ndarray | None = None,
-        *,
-        layer: str | None = None,
-        log_normalized: bool = False,
-        gene_key: str | None = None,
-        min_coverage: float = 0.5,
-        batch_size: int = 64,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean attention along the edges and mean read-out of the genes, by group.
-
-        Parameters
-        ----------
-        adata
-            As in :meth:`predict_proba`.
-        groups
-            Number of each cell's group from 0, below 0 for none, ``(n_obs,)``. ``None`` takes all
-            cells as one group.
-        layer, log_normalized, gene_key, min_coverage, batch_size
-            As in :meth:`predict_proba`.
-
-        Returns
-        -------
-        Attention, float32 ``(n_edges, n_groups)`` in the order of ``edges``, mean over heads and
-        layers: what a target gives to itself and to all its regulators sums to 1. And weights of
-        the genes in the embedding, float32 ``(n_genes, n_groups)``, columns sum to 1.
-
-        Raises
-        ------
-        ValueError
-            ``groups`` has not one entry per cell, or none in any group.
-        """
-        data = self.adata if adata is None else adata
-        codes = np.zeros(data.n_obs, dtype=np.int64) if groups is None else np.asarray(groups)
-        if codes.shape != (data.n_obs,) or codes.max(initial=-1) < 0:
-            raise ValueError(
-                f"`groups` must have a number for each of the {data.n_obs} cells, found shape "
-                f"{codes.shape}, highest {codes.max(initial=-1)}."
-            )
-        means = GroupAttention(int(codes.max()) + 1, len(self.edges), len(self.genes))
-        self._each_batch(
-            lambda rows, outputs: means.add(codes[rows], outputs),
-            adata,
-            layer=layer,
-            log_normalized=log_normalized,
-            gene_key=gene_key,
-            min_coverage=min_coverage,
-            batch_size=batch_size,
-        )
-        return means.attention, means.gene_attention
+        return _Outputs(*(np.concatenate(found) for found in zip(*parts, strict=True)))
 
     # ------------------------------------------------------------------ storage
 
@@ -718,7 +512,8 @@ class PriorTransformer(BaseModelClass):
     def save(self, dir_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Save the model to a directory: one JSON file, one safetensors file, no pickle.
 
-        Of the training data it holds names of genes and classes.
+        Of the training data it holds names of genes and classes, means of genes and of classes, and
+        distances of cells from these.
 
         Parameters
         ----------
@@ -741,6 +536,9 @@ class PriorTransformer(BaseModelClass):
         for end in ("source", "target"):
             positions = place.get_indexer(pd.Index(self.edges[end])).astype(np.int64)
             tensors[f"edges.{end}"] = torch.from_numpy(positions)
+        if self.typicality is not None:
+            for name, part in self.typicality._asdict().items():
+                tensors[f"typicality.{name}"] = torch.from_numpy(part)
         weight = self.edges["weight"].to_numpy(dtype=np.float64)
         tensors["edges.weight"] = torch.from_numpy(weight.copy())
         write_model(
@@ -790,6 +588,9 @@ class PriorTransformer(BaseModelClass):
                 "weight": tensors["edges.weight"].numpy().copy(),
             }
         )
+        if "typicality.means" in tensors:
+            parts = (tensors[f"typicality.{name}"].numpy().copy() for name in PARTS)
+            model.typicality = Typicality(*parts)
         model._build(0)  # the random start is overwritten at once
         state = {
             name.removeprefix("module."): value

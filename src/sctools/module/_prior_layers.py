@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from ._dense_attention import dense_attention, dense_weights
 from ._edge_attention import edge_attention
@@ -112,7 +113,10 @@ class PriorLayer(nn.Module):
                 attention = dense_weights(query, key, bias, index, prior)
         tokens = tokens + self.output(mixed.flatten(2))
         if self.feed_forward is not None:
-            tokens = tokens + self.feed_forward(tokens)
+            # Computed again for the gradients: what it holds is the widest of the layer.
+            tokens = tokens + checkpoint(
+                self.feed_forward, tokens, use_reentrant=False, preserve_rng_state=False
+            )
         return tokens, attention
 
 

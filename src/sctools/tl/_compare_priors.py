@@ -211,7 +211,11 @@ def run_mode(
         network = PriorTransformer(
             given,
             net,
-            **{"rng": split.seed, **model_kwargs, "prior": "hard" if mode == LOGISTIC else mode},
+            **{
+                "rng": split.model_seed,
+                **model_kwargs,
+                "prior": "hard" if mode == LOGISTIC else mode,
+            },
         )
         if mode == LOGISTIC:
             classifier = LogisticRegression(max_iter=2000)
@@ -219,14 +223,14 @@ def run_mode(
             proba = classifier.predict_proba(network.values(asked))
             classes = classifier.classes_
         else:
-            network.train(**{"rng": split.seed, "progress_bar": False, **train_kwargs})
+            network.train(**{"rng": split.model_seed, "progress_bar": False, **train_kwargs})
             proba = network.predict_proba(asked, log_normalized=log_normalized)
             classes = np.array(network.classes, dtype=object)
     scores = score(truth, proba, classes)
     return {
         "label_fraction": split.label_fraction,
         "n_labels": len(split.train),
-        "seed": split.seed,
+        "seed": split.number,
         **scores,
         "n_test": len(truth),
     }

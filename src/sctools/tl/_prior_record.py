@@ -32,6 +32,7 @@ def answer(
     *,
     groups: pd.Series | None,
     min_confidence: float,
+    min_typicality: float,
     trained: bool,
     **reading: Any,
 ) -> PriorResult:
@@ -45,8 +46,8 @@ def answer(
         The cells.
     groups
         Groups to average attention over. ``None`` takes the answers.
-    min_confidence
-        Below it the answer is "Unknown".
+    min_confidence, min_typicality
+        Below either the answer is "Unknown".
     trained
         Whether ``adata`` is what the model was trained on just now.
     **reading
@@ -66,34 +67,40 @@ def answer(
         codes[text.isna().to_numpy()] = -1
         if not names:
             raise ValueError("`groupby` holds no group: all its values are missing.")
+    held = np.zeros(adata.n_obs, dtype=bool)
+    held[network.validation_indices if trained else slice(None)] = True
     means = GroupAttention(len(names), len(network.edges), len(network.genes))
-    found: dict[str, list[np.ndarray]] = {"latent": [], "proba": [], "tf": []}
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("latent", "proba", "tf", "typicality", "code")
+    }
 
     def take(rows: slice, outputs: CellOutputs) -> None:
+        typicality = network._typical(outputs.latent, held[rows])
+        code = outputs.proba.argmax(axis=1)
+        unsure = outputs.proba.max(axis=1) < min_confidence
+        code[unsure | (typicality < min_typicality)] = -1
         found["latent"].append(outputs.latent)
         found["proba"].append(outputs.proba)
         found["tf"].append(scores(outputs))
+        found["typicality"].append(typicality)
+        found["code"].append(code)
         if codes is None:
-            best = outputs.proba.argmax(axis=1)
-            best[outputs.proba.max(axis=1) < min_confidence] = -1
-            means.add(best, outputs)
+            means.add(code, outputs)
         else:
             means.add(codes[rows], outputs)
 
     network._each_batch(take, adata, **reading)
     joined = {name: np.concatenate(parts) for name, parts in found.items()}
-    proba = joined["proba"]
-    confidence = proba.max(axis=1)
-    predicted = np.array(network.classes, dtype=object)[proba.argmax(axis=1)]
-    predicted[confidence < min_confidence] = UNKNOWN
+    predicted = np.array([*network.classes, UNKNOWN], dtype=object)[joined["code"]]
     present = natsorted(set(predicted) - {UNKNOWN})
     present += [UNKNOWN] if (predicted == UNKNOWN).any() else []
     regulators = place[scores.regulators]
     arrays: dict[str, Any] = {
         "prediction": pd.Categorical(predicted, categories=present),
-        "confidence": confidence,
+        "confidence": joined["proba"].max(axis=1),
+        "typicality": joined["typicality"],
         "latent": joined["latent"],
-        "proba": proba,
+        "proba": joined["proba"],
         "tf": pd.DataFrame(joined["tf"], index=adata.obs_names, columns=regulators.astype(str)),
     }
     if trained:
@@ -139,7 +146,7 @@ def write_result(
     for field, name in keys._asdict().items():
         if field == "uns":
             continue
-        home = adata.obs if field in ("prediction", "confidence", "split") else adata.obsm
+        home = adata.obsm if field in ("latent", "proba", "tf") else adata.obs
         if field in result.arrays:
             home[name] = result.arrays[field]
         elif name in home:

@@ -15,15 +15,18 @@ class LabelSplit(NamedTuple):
 
     Attributes
     ----------
-    seed
+    number
         Number of the split.
+    model_seed
+        Seed for what is fitted on it.
     label_fraction
         Share of the cells to learn from whose labels are given.
     train, test
         Sorted positions of the cells.
     """
 
-    seed: int
+    number: int
+    model_seed: int
     label_fraction: float
     train: np.ndarray
     test: np.ndarray
@@ -45,7 +48,8 @@ def label_splits(
     codes
         Class of every cell, below 0 where unknown: such cells are in no split.
     test
-        Cells to test on, boolean. ``None`` draws ``test_size`` of each class for every seed.
+        Cells to test on, boolean. ``None`` draws ``test_size`` of each class for every seed, so
+        that at least two cells of it remain.
     label_fractions
         Shares of the remaining cells to train on; of each class at least two cells.
     n_splits
@@ -63,16 +67,18 @@ def label_splits(
         if test is None:
             rank = _rank_in_class(codes, order)
             n_cells = np.bincount(codes[known])
-            held = rank < np.round(test_size * n_cells[codes[order]])
+            n_held = np.minimum(np.round(test_size * n_cells), n_cells - MIN_PER_CLASS)
+            held = rank < n_held[codes[order]]
         else:
             held = test[order]
         tested, pool = np.sort(order[held]), order[~held]
+        model_seed = int(rng.integers(2**31))
         rank = _rank_in_class(codes, pool)
         n_pool = np.bincount(codes[pool], minlength=codes.max() + 1)
         for fraction in label_fractions:
             n_take = np.maximum(np.round(fraction * n_pool), MIN_PER_CLASS)
             taken = pool[rank < n_take[codes[pool]]]
-            yield LabelSplit(number, float(fraction), np.sort(taken), tested)
+            yield LabelSplit(number, model_seed, float(fraction), np.sort(taken), tested)
 
 
 def _rank_in_class(codes: np.ndarray, order: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..model import PriorTransformer
 
 MIN_CONFIDENCE = 0.5
+MIN_TYPICALITY = 0.05
 
 
 @docs.dedent
@@ -46,6 +47,7 @@ def prior_transformer(
     prior: Literal["hard", "soft", "none", "shuffled"] = "hard",
     n_top_genes: int | None = None,
     min_confidence: float = MIN_CONFIDENCE,
+    min_typicality: float = MIN_TYPICALITY,
     min_coverage: float = 0.5,
     max_epochs: int | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
@@ -100,6 +102,10 @@ def prior_transformer(
         ``var["highly_variable"]``, or 2,000 where there is none.
     min_confidence
         Cells whose highest probability is lower are answered "Unknown".
+    min_typicality
+        Cells that are less typical are answered "Unknown", whatever their probabilities: so may be
+        those of a class that was not learned. With the default, so are about one in twenty ordinary
+        cells; 0 takes every cell for typical.
     min_coverage
         Least fraction of a given model's genes that ``adata`` must have.
     max_epochs
@@ -127,6 +133,9 @@ def prior_transformer(
 
     - ``obs[key_added]``: predicted class or "Unknown", categorical;
     - ``obs[key_added + "_confidence"]``: calibrated probability of the best class, float32;
+    - ``obs[key_added + "_typicality"]``: share of known cells that lie, in the embedding, as far
+      from their classes as this cell from the nearest; float32; 1 with fewer than 20 validation
+      cells;
     - ``obs[key_added + "_split"]``: ``"train"``, ``"validation"`` or ``"unlabeled"``, categorical
       (after training);
     - ``obsm["X_" + key_added]``: embedding, float32;
@@ -175,8 +184,9 @@ def prior_transformer(
             f"`key_added={key_added!r}` would overwrite {listing(clash)}, which is read here. "
             "Choose another name."
         )
-    if not 0 <= min_confidence <= 1:
-        raise ValueError(f"`min_confidence` must lie between 0 and 1, found {min_confidence}.")
+    for name, value in (("min_confidence", min_confidence), ("min_typicality", min_typicality)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"`{name}` must lie between 0 and 1, found {value}.")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
     if groupby is not None and groupby != keys.prediction:
@@ -233,6 +243,7 @@ def prior_transformer(
         adata,
         groups=None if groupby in (None, keys.prediction) else adata.obs[groupby],
         min_confidence=min_confidence,
+        min_typicality=min_typicality,
         trained=model is None,
         layer=layer,
         log_normalized=log_normalized,
@@ -250,6 +261,7 @@ def prior_transformer(
         layer=layer,
         log_normalized=log_normalized,
         min_confidence=float(min_confidence),
+        min_typicality=float(min_typicality),
         temperature=float(network.module.temperature),
         seed=seed,
         **network.options,
