@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sctools.model._validation_split import MIN_CELLS, validation_split
+from sctools.model._validation_split import MIN_HELD, validation_split
 
 
 def split(labels, batch=None, share=0.1, seed=0):
@@ -65,15 +65,15 @@ def test_every_class_keeps_half_of_its_cells(seed, share):
 
 def test_cells_where_no_whole_batch_can_be_spared():
     labels = np.repeat([0, 1, 2], 60)
-    _, held = split(labels, labels)  # each class in a batch of its own
-    assert np.bincount(labels[held]).tolist() == [6, 6, 6]
+    _, held = split(labels, labels, share=0.2)  # each class in a batch of its own
+    assert np.bincount(labels[held]).tolist() == [12, 12, 12]
 
 
 def test_unlabelled_cells_are_in_neither():
-    labels = labels_of(100, 100)
-    unknown = np.arange(200) % 3 == 0
+    labels = labels_of(200, 200)
+    unknown = np.arange(400) % 3 == 0
     labels[unknown] = -1
-    for batch in (None, np.arange(200) % 7):
+    for batch in (None, np.arange(400) % 7):
         train, held = split(labels, batch)
         assert len(held)
         np.testing.assert_array_equal(np.sort(np.r_[train, held]), np.flatnonzero(~unknown))
@@ -90,12 +90,18 @@ def test_batches_of_unlabelled_cells_do_not_count():
 
 
 def test_too_few_labels_to_spare_any():
-    for n, share in ((MIN_CELLS - 1, 0.1), (500, 0.0)):
+    for n, share in ((10 * MIN_HELD - 12, 0.1), (500, 0.0)):
         train, held = split(np.arange(n) % 2, share=share)
         assert len(train) == n
         assert held.tolist() == []
         assert held.dtype == np.int64
-    assert len(split(np.arange(MIN_CELLS) % 2)[1]) == 10
+    assert len(split(np.arange(10 * MIN_HELD) % 2)[1]) == MIN_HELD
+
+
+def test_a_batch_of_few_cells_is_not_enough():
+    batch = np.repeat([0, 1, 2], [150, 140, 10])
+    _, held = split(np.arange(300) % 2, batch, share=0.03)
+    assert len(held) == 0
 
 
 def test_seeds():

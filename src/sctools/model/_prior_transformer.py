@@ -47,9 +47,6 @@ from ._validation_split import validation_split
 if TYPE_CHECKING:
     from anndata import AnnData
 
-MIN_VALIDATION = 20
-"""With fewer validation cells the temperature stays 1, and all cells count as typical."""
-
 SETUP = ("labels_key", "unlabeled_category", "batch_key", "layer", "log_normalized")
 
 
@@ -313,7 +310,7 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         max_epochs: int | None = None,
         *,
         batch_size: int = 64,
-        lr: float = 1e-4,
+        lr: float = 1e-5,
         lr_direct: float = 1e-2,
         weight_decay: float = 1e-2,
         train_size: float = 0.9,
@@ -341,7 +338,7 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             Weight decay of AdamW.
         train_size
             Share of the labelled cells to train on; the others validate. With three batches or
-            more these are whole batches. With fewer than 100 labelled cells all train, and the
+            more these are whole batches. With fewer than 20 of them all cells train, and the
             probabilities stay uncalibrated.
         early_stopping
             Stop when macro-F1 on validation cells no longer rises, and return to the best epoch.
@@ -464,19 +461,18 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             return
         found = self._outputs(values[cells])
         proba = found.proba
-        if len(cells) >= MIN_VALIDATION:
-            logits = np.log(np.maximum(proba, np.finfo(np.float32).tiny))
-            temperature = fit_temperature(logits, labels[cells])
-            self.module.temperature.fill_(temperature)
-            scaled = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
-            proba = scaled / scaled.sum(1, keepdims=True)
-            trained = self.train_indices
-            self.typicality = fit_typicality(
-                self._outputs(values[trained]).latent,
-                labels[trained],
-                found.latent,
-                len(self.classes),
-            )
+        logits = np.log(np.maximum(proba, np.finfo(np.float32).tiny))
+        temperature = fit_temperature(logits, labels[cells])
+        self.module.temperature.fill_(temperature)
+        scaled = np.exp((logits - logits.max(1, keepdims=True)) / temperature)
+        proba = scaled / scaled.sum(1, keepdims=True)
+        trained = self.train_indices
+        self.typicality = fit_typicality(
+            self._outputs(values[trained]).latent,
+            labels[trained],
+            found.latent,
+            len(self.classes),
+        )
         predicted = proba.argmax(1)
         correct = predicted == labels[cells]
         self.validation = {

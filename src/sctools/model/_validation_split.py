@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 MIN_BATCHES = 3
-MIN_CELLS = 100
-"""With fewer labelled cells none is held out: too few to stop or calibrate by."""
+MIN_HELD = 20
+"""Fewer cells are not held out: too few to stop or calibrate by."""
 
 
 def validation_split(
@@ -20,7 +20,8 @@ def validation_split(
 
     With three or more batches, whole batches are held out until they hold ``share`` of the cells:
     cells of one batch are alike, and would flatter the model. Otherwise ``share`` of each class.
-    Every class stays in training with at least half of its cells.
+    Every class stays in training with at least half of its cells. None is held out where that would
+    be fewer than 20 cells.
 
     Parameters
     ----------
@@ -39,16 +40,16 @@ def validation_split(
     """
     known = np.flatnonzero(labels >= 0)
     none = np.array([], dtype=np.int64)
-    if share <= 0 or len(known) < MIN_CELLS:
+    if share <= 0:
         return known, none
     if batch is not None and len(np.unique(batch[known])) >= MIN_BATCHES:
         held = _whole_batches(labels, batch, known, share, rng)
-        if len(held):
+        if len(held) >= MIN_HELD:
             return np.setdiff1d(known, held), held
     held = np.concatenate(
         [_some(known[labels[known] == label], share, rng) for label in np.unique(labels[known])]
     )
-    held = np.sort(held)
+    held = np.sort(held) if len(held) >= MIN_HELD else none
     return np.setdiff1d(known, held), held
 
 
