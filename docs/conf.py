@@ -63,6 +63,7 @@ napoleon_use_ivar = True  # the fields of a named tuple are listed in its docstr
 
 # Annotations name the private module where an object was defined; readers know the public one.
 qualname_overrides = {
+    "pandas.core.series.Series": "pandas.Series",
     "matplotlib.axes._axes.Axes": "matplotlib.axes.Axes",
     "mudata._core.mudata.MuData": "mudata.MuData",
     "numpy.random._generator.Generator": "numpy.random.Generator",
@@ -104,11 +105,15 @@ html_theme_options = {
 }
 
 
-def skip_fields(app, what, name, obj, skip, options):
-    """Leave out the fields of named tuples, which would be called aliases of numbers."""
-    return True if type(obj).__name__ == "_tuplegetter" else None
+def skip_members(app, what, name, obj, skip, options):
+    """Leave out fields of named tuples, called aliases of numbers, and methods of others."""
+    if type(obj).__name__ == "_tuplegetter":
+        return True
+    # Methods of our own bases are ours; what scvi-tools and others bring is in their pages.
+    home = getattr(getattr(obj, "fget", obj), "__module__", None)
+    return True if what == "class" and home and not home.startswith("sctools.") else None
 
 
 def setup(app):
     """Connect the handlers."""
-    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-skip-member", skip_members)

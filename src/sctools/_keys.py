@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 AGE_CLOCK = "age_clock"
+AGE_ACCELERATION = "age_acceleration"
 SRSA_VAE = "srsa_vae"
 PRIOR_TRANSFORMER = "prior_transformer"
 PRIOR_COMPARISON = "compare_priors"
+CLOCK_COMPARISON = "compare_clocks"
 PRIOR_NETWORK = "prior_network"
 
 
@@ -23,6 +25,18 @@ class AgeClockKeys(NamedTuple):
     def of(cls, key: str = AGE_CLOCK) -> AgeClockKeys:
         """Build the names that belong to ``key``."""
         return cls(uns=key, predicted=key, acceleration=f"{key}_acceleration", fold=f"{key}_fold")
+
+
+class AgeAccelerationKeys(NamedTuple):
+    """Names written by :func:`sctools.tl.age_acceleration` for one ``key_added``."""
+
+    uns: str
+    acceleration: str
+
+    @classmethod
+    def of(cls, key: str = AGE_ACCELERATION) -> AgeAccelerationKeys:
+        """Build the names that belong to ``key``."""
+        return cls(uns=key, acceleration=key)
 
 
 class SRSAVAEKeys(NamedTuple):

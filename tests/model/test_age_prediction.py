@@ -61,3 +61,35 @@ def test_the_cells_of_a_type_in_a_donor_keep_their_order(clock):
     assert len(several) > 20
     for rows in several:
         assert np.corrcoef(alone[rows], together[rows])[0, 1] == pytest.approx(1)
+
+
+def test_specific_ages_borrow_nothing_from_other_types(clock):
+    adata = small_cohort()
+    changed = adata.copy()
+    other = (adata.obs["cell_type"] == "T cell").to_numpy()
+    rng = np.random.default_rng(0)
+    rows = np.flatnonzero(other)
+    order = np.arange(adata.n_obs)
+    order[rows] = rng.permutation(rows)
+    changed.X = adata.X[order]  # T cells of other donors
+    predicted, specific = clock.predict(adata, return_specific=True)
+    np.testing.assert_array_equal(predicted, clock.predict(adata))
+    predicted_then, specific_then = clock.predict(changed, return_specific=True)
+    assert np.abs(predicted_then - predicted)[~other].max() > 1
+    np.testing.assert_allclose(specific_then[~other], specific[~other], atol=1e-3)
+    assert np.abs(specific_then - specific)[other].max() > 1
+
+
+def test_what_is_borrowed_is_the_same_for_all_cells_of_a_donor(clock):
+    adata = small_cohort()
+    predicted, specific = clock.predict(adata, return_specific=True)
+    borrowed = predicted - specific
+    donors = adata.obs.groupby("donor_id", observed=True).indices
+    spread = [np.ptp(borrowed[rows]) for rows in donors.values()]
+    assert max(spread) < 1e-6
+    assert np.ptp(borrowed) > 1
+    donor_age = adata.obs.assign(s=specific).groupby("donor_id", observed=True)[["age", "s"]].mean()
+    assert donor_age["age"].corr(donor_age["s"]) > 0.6
+    assert abs((donor_age["s"] - donor_age["age"]).mean()) < 10
+    alone, same = clock.predict(adata, donor_key=None, return_specific=True)
+    np.testing.assert_array_equal(alone, same)

@@ -78,7 +78,7 @@ def test_donor_table(fitted):
     adata, _, unknown = fitted
     donors = adata.uns["age_clock"]["donors"]
     assert list(donors.columns) == [
-        "donor", "age", "predicted", "mean_age", "acceleration", "fold", "n_cells"
+        "donor", "age", "predicted", "borrowed", "mean_age", "acceleration", "fold", "n_cells"
     ]  # fmt: skip
     grouped = adata.obs.groupby("donor_id", observed=True)
     assert donors.index.tolist() == donors["donor"].tolist() == list(grouped.groups)
@@ -529,7 +529,7 @@ def test_given_clock_needs_no_ages(fitted, clock):
         "n_genes": 150, "n_found": 150, "fraction": 1.0, "id_type": "symbol"
     }  # fmt: skip
     assert list(result["donors"].columns) == [
-        "donor", "age", "predicted", "mean_age", "acceleration", "n_cells"
+        "donor", "age", "predicted", "borrowed", "mean_age", "acceleration", "n_cells"
     ]  # fmt: skip
     assert result["donors"]["age"].isna().all()
 

@@ -232,7 +232,7 @@ def test_genes_of_another_kind(adata, clock):
 
 @pytest.mark.parametrize("model", [3, {"a": 1}, np.ones(3), pd.DataFrame()])
 def test_what_is_no_clock(adata, model):
-    message = r"`model` must be a `sctools.model.AgeClock` or the directory.*found "
+    message = r"`model` must be a `sctools.model.AgeClock`.*the directory.*found "
     refuse(adata, TypeError, message, model)
 
 

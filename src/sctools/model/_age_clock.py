@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -46,7 +46,10 @@ from ._runner import EpochCounter, progress, run_training, seeded
 from ._saved_model import AGE_CLOCK, read_model, write_model
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
+
+    from ._published_clock import PublishedClock
 
 MAX_EPOCHS = 40
 """Epochs that a clock is trained for at most, by default."""
@@ -113,6 +116,55 @@ class AgeClock(BaseModelClass):
     """
 
     _module_cls = AgeClockModule
+
+    @classmethod
+    def from_scageclock(
+        cls,
+        weights: str | os.PathLike[str] | Mapping[str, torch.Tensor],
+        genes: str | os.PathLike[str] | pd.DataFrame,
+        categories: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str] | pd.DataFrame],
+        *,
+        gene_ids: str | os.PathLike[str] | pd.DataFrame | None = None,
+        target_sum: float | Literal["median"] = 1e4,
+    ) -> PublishedClock:
+        """Read the clock that scAgeClock published, from its own files.
+
+        Parameters
+        ----------
+        weights
+            File of weights (``.pth``), or their state dict. Both generations are read (0.1.2;
+            0.1.3 and later), as a bare state dict or a training checkpoint. Nothing in the file is
+            executed.
+        genes
+            The gene list published with these weights, ``h5ad_var.tsv``: a path or table with
+            columns ``h5ad_var`` and ``index``, the four categories in its first rows.
+        categories
+            The tables of categories, with columns ``numeric_index`` and ``categorical_value``: a
+            folder with the four ``…_numeric_index.tsv``, or a mapping from ``"assay"``,
+            ``"cell_type"``, ``"tissue_general"`` and ``"sex"`` to paths or tables.
+        gene_ids
+            The published ``protein_coding_genes.tsv``, a path or table with columns ``gene_id`` and
+            ``gene_name``: needed for data that have Ensembl ids and no symbols.
+        target_sum
+            Depth that cells are scaled to; see :class:`PublishedClock`.
+
+        Returns
+        -------
+        A :class:`PublishedClock`, for :func:`sctools.tl.age_clock` or its own ``predict``.
+
+        Raises
+        ------
+        FileNotFoundError
+            A file is missing.
+        ValueError
+            The weights are of neither generation, hold pickled objects or are cut short; a table
+            has other columns, or other lengths than the weights.
+        """
+        from ._published_clock import PublishedClock
+
+        return PublishedClock.from_scageclock(
+            weights, genes, categories, gene_ids=gene_ids, target_sum=target_sum
+        )
 
     def __init__(
         self,
@@ -413,7 +465,8 @@ class AgeClock(BaseModelClass):
         gene_key: str | None = None,
         min_coverage: float = 0.5,
         batch_size: int = READ_ROWS,
-    ) -> np.ndarray:
+        return_specific: bool = False,
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Predict the age of every cell.
 
         With donors, the prediction for a donor (from its mean expression per cell type, calibrated)
@@ -443,10 +496,14 @@ class AgeClock(BaseModelClass):
             Least fraction of the clock's genes that must be found.
         batch_size
             Rows read at a time; it changes memory and speed, never results.
+        return_specific
+            Also return what the networks say of each cell type in each donor by itself.
 
         Returns
         -------
-        Ages in the clock's ``age_unit``, float64, shape (n_obs,).
+        Ages in the clock's ``age_unit``, float64, shape (n_obs,). With ``return_specific``, a pair
+        of such arrays: the second borrows nothing from the donor's other cell types, so that a
+        change in one type stays there. Without donors the two are the same.
 
         Raises
         ------
@@ -512,7 +569,7 @@ class AgeClock(BaseModelClass):
                 UserWarning,
                 stacklevel=2,
             )
-        return ages
+        return (ages.predicted, ages.specific) if return_specific else ages.predicted
 
     def _depth_share(self, match: GeneMatch) -> float:
         """Share of a cell's counts that falls on the genes found; warns where some are missing."""

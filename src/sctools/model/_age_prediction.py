@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,21 @@ from torch import Tensor
 
 from ..module import ClockPart, FoldedPart
 from ._age_statistics import cap_values
+
+
+class Ages(NamedTuple):
+    """Ages of cells, float64, shape (n_obs,).
+
+    Attributes
+    ----------
+    predicted
+        Age of each cell, which borrows from its donor's other cell types where there are donors.
+    specific
+        Age of each cell from cells of its own stratum (donor and covariates) alone.
+    """
+
+    predicted: np.ndarray
+    specific: np.ndarray
 
 
 class PartPredictor:
@@ -90,10 +106,11 @@ class PartPredictor:
             self.sums.index_add_(0, self.tensor(self.stratum[rows]), projected.double())
             self.contribution[rows] = self.folded.contribution(*csr, codes).cpu().numpy()
 
-    def ages_alone(self) -> np.ndarray:
+    def ages_alone(self) -> Ages:
         """Age of every cell from its own expression only."""
         intercept, slope = self.part.cell_line.tolist()
-        return intercept + slope * self.output
+        ages = intercept + slope * self.output
+        return Ages(ages, ages)
 
     def ridge_output(self, unit: np.ndarray) -> np.ndarray:
         """Output of the ridge regression for every unit: the sum of its types' means."""
@@ -105,7 +122,7 @@ class PartPredictor:
         return float(self.part.ridge_intercept) + mean.reshape(-1, n_types).sum(axis=1)
 
     @torch.inference_mode()
-    def ages_with_donor(self, unit: np.ndarray) -> np.ndarray:
+    def ages_with_donor(self, unit: np.ndarray) -> Ages:
         """Calibrated age of the cell's unit, plus deviations of its cell type and of its own."""
         if self.stratum is None:
             raise ValueError("The strata of the cells are needed.")
@@ -122,12 +139,19 @@ class PartPredictor:
         unit_age = intercept + slope * unit_output + ridge_slope * self.ridge_output(unit)
         # A stratum's output from its mean expression is sharper than the mean over its cells.
         stratum_mean = np.bincount(self.stratum, weights=self.output) / n_cells
-        deviation = self.output + (output - stratum_mean)[self.stratum]
-        deviation -= (np.bincount(unit, weights=deviation) / np.bincount(unit))[unit]
+        own = self.output + (output - stratum_mean)[self.stratum]
+        deviation = own - (np.bincount(unit, weights=own) / np.bincount(unit))[unit]
         # Networks count half for donors, so their own slope is twice theirs. Cells are not
         # stretched beyond one: that would inflate noise.
         cell_slope = min(2 * slope, float(self.part.age[1]))
-        return unit_age[unit] + cell_slope * deviation
+        predicted = unit_age[unit] + cell_slope * deviation
+        return Ages(predicted, float(self.part.age[0]) + cell_slope * (own - self.center()))
+
+    def center(self) -> float:
+        """Output of the networks at the mean age of the training donors."""
+        intercept, slope = self.part.cell_line.tolist()
+        # Where the networks do not rise with age, the line does not say; they learned mean zero.
+        return (float(self.part.age[0]) - intercept) / slope if slope > 0 else 0.0
 
 
 def group_cells(unit: np.ndarray, labels: pd.DataFrame) -> tuple[np.ndarray, int]:
@@ -145,8 +169,8 @@ def predict_parts(
     present: np.ndarray,
     unit: np.ndarray | None,
     labels: pd.DataFrame,
-) -> np.ndarray:
-    """Mean age over the parts for every cell, float64.
+) -> Ages:
+    """Mean age over the parts for every cell.
 
     Parameters
     ----------
@@ -172,4 +196,4 @@ def predict_parts(
         for predictor in predictors:
             predictor.add(start, block)
     ages = [p.ages_alone() if unit is None else p.ages_with_donor(unit) for p in predictors]
-    return np.mean(ages, axis=0)
+    return Ages(*np.mean(ages, axis=0))

@@ -62,6 +62,30 @@ def shrinkage(t: float, n_donors: int) -> float:
     return 1.0 - k / t**2 if t > 0 and t**2 > k else 0.0
 
 
+def shrunk_line(outputs: np.ndarray, age: np.ndarray, donor: np.ndarray) -> tuple[float, float]:
+    """Slope of age on held-out outputs, shrunk as the donors demand, and the mean output.
+
+    Parameters
+    ----------
+    outputs
+        Held-out output of every unit.
+    age
+        Standardised age of every unit.
+    donor
+        Donor of every unit.
+
+    Returns
+    -------
+    The slope, 0 where the outputs do not rise with age, and the output at the mean age.
+    """
+    line = _line(outputs, age, donor)
+    n_donors = len(np.unique(donor))
+    slope = max(0.0, line.slope) * shrinkage(line.slope / line.error, n_donors)
+    if slope > 1:  # stretching amplifies errors: only as far as two standard errors allow
+        slope = max(1.0, min(slope, line.slope - 2 * line.error))
+    return slope, line.center
+
+
 def calibrate(
     network: np.ndarray,
     ridge: np.ndarray,
@@ -100,11 +124,7 @@ def calibrate(
     slopes = np.array([max(0.0, line.slope) / 2 for line in lines])
     centers = np.array([line.center for line in lines])
     both = slopes[0] * (network - centers[0]) + slopes[1] * (ridge - centers[1])
-    whole = _line(both, age, donor)
-    factor = max(0.0, whole.slope) * shrinkage(whole.slope / whole.error, n_donors)
-    if factor > 1:  # stretching amplifies errors: only as far as two standard errors allow
-        factor = max(1.0, min(factor, whole.slope - 2 * whole.error))
-    slopes = slopes * factor
+    slopes = slopes * shrunk_line(both, age, donor)[0]
 
     # Donors count alike, however many cells they have.
     weight = 1.0 / np.bincount(unit, minlength=n)[unit]

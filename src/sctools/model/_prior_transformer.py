@@ -111,7 +111,8 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         Accuracy, macro-F1, expected calibration error and number of the validation cells; empty
         where too few were labelled.
     typicality
-        What cells are usually like; see :meth:`get_typicality`. ``None`` where too few validate.
+        What cells are usually like; ``None`` where too few validate. See
+        :meth:`~sctools.model.PriorTransformer.get_typicality`.
 
     Raises
     ------

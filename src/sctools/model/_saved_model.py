@@ -39,6 +39,8 @@ class SavedFormat(NamedTuple):
 
 
 AGE_CLOCK = SavedFormat("sctools-age-clock", 1, "clock", "AgeClock")
+LINEAR_CLOCK = SavedFormat("sctools-linear-clock", 1, "linear_clock", "LinearClock")
+PUBLISHED_CLOCK = SavedFormat("sctools-published-clock", 1, "published_clock", "PublishedClock")
 PRIOR_TRANSFORMER = SavedFormat("sctools-prior-transformer", 1, "transformer", "PriorTransformer")
 
 

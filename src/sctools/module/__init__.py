@@ -7,6 +7,7 @@ from ._edge_index import KINDS, EdgeIndex
 from ._gated_network import FoldedNetwork, GatedNetwork
 from ._multimodal_srsa_vae_module import MultimodalSRSAVAEModule
 from ._prior_transformer_module import PriorTransformerModule
+from ._published_network import FoldedPublishedNetwork, Precision, PublishedNetwork
 from ._residual_attention import ATTENTION, RESIDUAL
 from ._srsa_parts import DEPTH
 from ._srsa_vae_module import SRSAVAEModule
@@ -22,8 +23,11 @@ __all__ = [
     "EdgeIndex",
     "FoldedNetwork",
     "FoldedPart",
+    "FoldedPublishedNetwork",
     "GatedNetwork",
     "MultimodalSRSAVAEModule",
+    "Precision",
     "PriorTransformerModule",
+    "PublishedNetwork",
     "SRSAVAEModule",
 ]

@@ -11,12 +11,13 @@ import numpy as np
 
 from ..pp._cohort import read_cohort
 from ._age_record import Result, assess, donor_table, gene_coverage
+from ._given_clock import given_clock
 from ._params import recorded_params
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..model import AgeClock
+    from ..model import AgeClock, LinearClock, PublishedClock
 
 logger = logging.getLogger("sctools")
 
@@ -26,7 +27,7 @@ DEFAULT_DONOR_KEY = "donor_id"
 
 def apply_clock(
     adata: AnnData,
-    model: AgeClock | str | os.PathLike[str],
+    model: AgeClock | LinearClock | PublishedClock | str | os.PathLike[str],
     *,
     age_key: str | None,
     donor_key: str | None,
@@ -39,28 +40,30 @@ def apply_clock(
     min_coverage: float,
     batch_size: int,
 ) -> Result:
-    from ..model import AgeClock
+    from ..model import AgeClock, LinearClock, PublishedClock
 
-    if isinstance(model, str | os.PathLike):
-        model = AgeClock.load(model)
-    if not isinstance(model, AgeClock):
-        raise TypeError(
-            "`model` must be a `sctools.model.AgeClock` or the directory of a saved one, found "
-            f"{type(model).__name__}."
-        )
+    model = given_clock(model)
     if donor_key == DEFAULT_DONOR_KEY and donor_key not in adata.obs.columns:
         donor_key = model.keys.get("donor_key", donor_key)
     if donor_key not in adata.obs.columns and donor_key in (
         DEFAULT_DONOR_KEY,
         model.keys.get("donor_key"),
     ):
-        logger.info("No column %r in adata.obs: every cell is aged on its own.", donor_key)
+        if not isinstance(model, LinearClock):  # says what it does instead
+            logger.info("No column %r in adata.obs: every cell is aged on its own.", donor_key)
         donor_key = None
     own = model.keys.get("cell_type_key")
     if cell_type_key == DEFAULT_CELL_TYPE_KEY and (
         own in adata.obs.columns or cell_type_key not in adata.obs.columns
     ):
         cell_type_key = None  # the clock's own name for it, if it has one
+    published = isinstance(model, PublishedClock)
+    if isinstance(model, PublishedClock):  # any columns will do: record those that are read
+        columns_read = model.choose_columns(
+            adata, cell_type_key=cell_type_key, covariate_keys=covariate_keys
+        )
+        cell_type_key = columns_read.pop("cell_type")
+        covariate_keys = {k: v for k, v in columns_read.items() if v is not None}
     has_ages = donor_key is not None and age_key in adata.obs.columns
     if has_ages and str(adata.uns.get("age_unit", model.age_unit)) != model.age_unit:
         raise ValueError(
@@ -76,7 +79,7 @@ def apply_clock(
             donor_key=donor_key,
             sample_key=sample_key,
         )
-    predicted = model.predict(
+    predicted, specific = model.predict(
         adata,
         donor_key=donor_key,
         sample_key=sample_key,
@@ -87,18 +90,19 @@ def apply_clock(
         gene_key=gene_key,
         min_coverage=min_coverage,
         batch_size=batch_size,
+        return_specific=True,
     )
     cell_type_key = cell_type_key or model.keys.get("cell_type_key")
     record: dict[str, Any] = {
         "params": recorded_params(
-            method="gma",
+            method="scageclock" if published else getattr(model, "method", "gma"),
             mode="applied",
             age_key=age_key if has_ages else None,
             donor_key=donor_key,
             sample_key=sample_key,
             cell_type_key=cell_type_key if cell_type_key in adata.obs.columns else None,
             covariate_keys=covariate_columns(
-                covariate_keys or model.keys.get("covariate_keys") or []
+                covariate_keys or (not published and model.keys.get("covariate_keys")) or []
             ),
             layer=layer,
             log_normalized=log_normalized,
@@ -106,6 +110,10 @@ def apply_clock(
         "age_unit": model.age_unit,
         "coverage": gene_coverage(model, adata, gene_key, min_coverage),
     }
+    if not isinstance(model, AgeClock):
+        record["coverage"]["categories"] = model.match_categories(
+            adata, cell_type_key=cell_type_key, covariate_keys=covariate_keys
+        )
     columns: dict[str, Any] = {"predicted": predicted}
     if cohort is None:
         return model, columns, record
@@ -117,12 +125,16 @@ def apply_clock(
         for i in known:
             others = known[donor[known] != donor[i]]
             mean_age[i] = cohort.age[others].mean() if len(others) else np.nan
-    donors = donor_table(cohort, predicted, mean_age)
+    donors = donor_table(cohort, predicted, specific, mean_age)
     columns, record = assess(columns, record, donors, cohort, held_out=False)
     if "metrics" in record:
         names = np.unique(cohort.donor[known])
         n_seen = int(model.has_seen(names).sum())
         record["metrics"]["n_seen"] = n_seen
+        if not isinstance(model, AgeClock):
+            record["metrics"]["message"] += (
+                " Whether the published clock was trained on these donors is not known."
+            )
         if n_seen:
             record["metrics"]["message"] += (
                 f" But {n_seen} of these {len(names)} donors have names that the clock was trained "

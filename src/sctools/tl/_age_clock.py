@@ -26,7 +26,7 @@ from ._age_record import write_result
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..model import AgeClock
+    from ..model import AgeClock, LinearClock, PublishedClock
 
 logger = logging.getLogger("sctools")
 
@@ -34,7 +34,7 @@ logger = logging.getLogger("sctools")
 @docs.dedent
 def age_clock(
     adata: AnnData,
-    model: AgeClock | str | os.PathLike[str] | None = None,
+    model: AgeClock | LinearClock | PublishedClock | str | os.PathLike[str] | None = None,
     *,
     age_key: str | None = "age",
     donor_key: str | None = DEFAULT_DONOR_KEY,
@@ -72,7 +72,11 @@ def age_clock(
     adata
         Annotated data, cells × genes, with counts.
     model
-        :class:`~sctools.model.AgeClock`, or the directory of a saved one. ``None`` cross-fits.
+        :class:`~sctools.model.AgeClock`, :class:`~sctools.model.LinearClock` or
+        :class:`~sctools.model.PublishedClock`; the directory of a saved one; or the name of a
+        ready-made one, such as ``"scimmuaging"``, which is downloaded once (see
+        :func:`sctools.model.load_clock`; a name wins over a directory called the same). ``None``
+        cross-fits.
     age_key
         Column of ``obs`` with ages: numbers, NaN where unknown, one per donor (or sample). The unit
         is ``adata.uns["age_unit"]``, years where that is missing. With a ``model`` the column may
@@ -129,17 +133,22 @@ def age_clock(
     - ``obs[key_added + "_fold"]``: fold whose clock predicted the cell, categorical strings, NaN
       for donors without an age (after cross-fitting);
     - ``uns[key_added]``: ``params``, ``age_unit``, ``donors`` (one row per donor or sample: age,
-      predicted age, ``mean_age`` of the donors it was compared with, acceleration, fold, number of
-      cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, and ``mae_mean`` of
-      the mean age; ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``; and a
-      ``message`` in words; with a given model ``n_seen``, the donors whose names it was trained
-      on), ``coverage`` of genes, ``history`` of training, and ``acceleration``
+      predicted age, ``borrowed`` (the part of it that the donor's cells share beyond what is said
+      of each cell type by itself), ``mean_age`` of the donors it was compared with, acceleration,
+      fold, number of cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, and
+      ``mae_mean`` of the mean age; ``beats_mean``, a one-sided test over donors at 5 %% with its
+      ``p_value``; and a ``message`` in words; with a given model ``n_seen``, the donors whose names
+      it was trained on), ``coverage`` of genes (and, with a published clock, ``categories``: how
+      each label was read), ``history`` of training, and ``acceleration``
       (intercept and slope of the line).
 
     Raises
     ------
     KeyError
         A column or layer is missing, or there are neither ages nor a model.
+    OSError
+        A ready-made clock could not be downloaded, or needs local files; ``ImportError`` where the
+        extra ``clocks`` is missing.
     TypeError
         Ages are not numbers, or ``model`` is not a clock.
     ValueError

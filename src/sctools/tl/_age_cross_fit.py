@@ -74,7 +74,7 @@ def cross_fit(
     cell_fold, mean_age = fold[cohort.unit], np.full(cohort.n_units, np.nan)
     known = np.isfinite(cohort.age)
 
-    predicted = np.full(adata.n_obs, np.nan)
+    predicted, specific = np.full((2, adata.n_obs), np.nan)
     clocks: list[AgeClock] = []
     max_epochs = int(train_kwargs.get("max_epochs", MAX_EPOCHS))
     with progress(progress_bar and n_folds * max_epochs, "age clock") as tick:
@@ -90,7 +90,7 @@ def cross_fit(
             )
             clocks.append(clock)
             rows = np.flatnonzero(cell_fold == k)
-            predicted[rows] = _predict(
+            predicted[rows], specific[rows] = _predict(
                 clock, work[rows], donor_key, sample_key, log_normalized, batch_size
             )
             mean_age[fold == k] = cohort.age[(fold != k) & known].mean()
@@ -98,7 +98,7 @@ def cross_fit(
     _warn_of_empty(work)
     rows = np.flatnonzero(cell_fold == UNLABELLED)
     if len(rows):
-        predicted[rows] = _predict(
+        predicted[rows], specific[rows] = _predict(
             final, work[rows], donor_key, sample_key, log_normalized, batch_size, unseen=True
         )
         mean_age[fold == UNLABELLED] = cohort.age[known].mean()
@@ -106,7 +106,7 @@ def cross_fit(
     labels = np.array([None if k == UNLABELLED else str(k) for k in fold], dtype=object)
     folds = [str(k) for k in range(n_folds)]
     columns = {"predicted": predicted, "fold": pd.Categorical(labels[cohort.unit], folds)}
-    donors = donor_table(cohort, predicted, mean_age)
+    donors = donor_table(cohort, predicted, specific, mean_age)
     donors.insert(donors.columns.get_loc("n_cells"), "fold", pd.Categorical(labels, folds))
     record = {
         "params": recorded_params(
@@ -161,7 +161,7 @@ def _predict(
     batch_size: int,
     *,
     unseen: bool = False,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*have no counts in the clock's genes.*")
         if not unseen:  # a fold may lack a label that the cohort has: no news to the user
@@ -172,6 +172,7 @@ def _predict(
             sample_key=sample_key,
             log_normalized=log_normalized,
             batch_size=batch_size,
+            return_specific=True,
         )
 
 

@@ -15,9 +15,9 @@ from ._age_metrics import cohort_metrics
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from ..model import AgeClock
+    from ..model import AgeClock, LinearClock, PublishedClock
 
-Result = tuple["AgeClock", dict[str, Any], dict[str, Any]]
+Result = tuple["AgeClock | LinearClock | PublishedClock", dict[str, Any], dict[str, Any]]
 """The clock, the columns for ``obs`` (by field of the keys) and the record for ``uns``."""
 
 
@@ -43,7 +43,8 @@ def assess(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Add the donor table and, where ages are known, metrics and accelerations."""
     record["donors"] = donors
-    known = donors[donors["age"].notna() & donors["mean_age"].notna()]
+    # A clock for some cell types leaves donors without such cells without an age.
+    known = donors[donors[["age", "mean_age", "predicted"]].notna().all(axis=1)]
     if len(known) >= 2:
         cells = pd.DataFrame(
             {
@@ -62,17 +63,28 @@ def assess(
     return columns, record
 
 
-def donor_table(cohort: Cohort, predicted: np.ndarray, mean_age: np.ndarray) -> pd.DataFrame:
+def donor_table(
+    cohort: Cohort, predicted: np.ndarray, specific: np.ndarray, mean_age: np.ndarray
+) -> pd.DataFrame:
     n_cells = np.bincount(cohort.unit, minlength=cohort.n_units)
     table = pd.DataFrame({"donor": cohort.donor}, index=pd.Index(cohort.names, name="unit"))
     if cohort.sample is not None:
         table["sample"] = cohort.sample
     table["age"] = cohort.age
-    table["predicted"] = np.bincount(cohort.unit, weights=predicted) / n_cells
+    table["predicted"] = _unit_means(predicted, cohort)
+    table["borrowed"] = _unit_means(predicted - specific, cohort)
     table["mean_age"] = mean_age
     table["acceleration"] = np.nan
     table["n_cells"] = n_cells
     return table
+
+
+def _unit_means(values: np.ndarray, cohort: Cohort) -> np.ndarray:
+    """Mean over the cells of each unit that have a value, NaN where none has."""
+    has = np.isfinite(values)
+    n_cells = np.bincount(cohort.unit[has], minlength=cohort.n_units)
+    total = np.bincount(cohort.unit[has], weights=values[has], minlength=cohort.n_units)
+    return np.where(n_cells > 0, total / np.maximum(n_cells, 1), np.nan)
 
 
 def training_table(clocks: Sequence[AgeClock]) -> pd.DataFrame:
@@ -86,7 +98,10 @@ def training_table(clocks: Sequence[AgeClock]) -> pd.DataFrame:
 
 
 def gene_coverage(
-    clock: AgeClock, adata: AnnData, gene_key: str | None, min_coverage: float
+    clock: AgeClock | LinearClock | PublishedClock,
+    adata: AnnData,
+    gene_key: str | None,
+    min_coverage: float,
 ) -> dict[str, Any]:
     match = clock.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
     return {

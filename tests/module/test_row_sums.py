@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from sctools.module import _row_sums
+from sctools.module._row_sums import _CACHE, add_row_sums
+
+
+def csr(rows, columns, *, density=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    x = sparse.random(rows, columns, density, format="csr", dtype=np.float32, rng=rng)
+    return x, rng
+
+
+def sums(x, table):
+    output = np.zeros((x.shape[0], table.shape[1]), dtype=np.float32)
+    add_row_sums(output, x.indptr, x.indices, x.data, table)
+    return output
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 9), st.integers(1, 50), st.integers(1, 20), st.integers(0, 99))
+def test_sums_are_those_of_a_product(rows, columns, width, seed):
+    x, rng = csr(rows, columns, seed=seed)
+    table = rng.normal(size=(columns, width)).astype(np.float32)
+    np.testing.assert_allclose(sums(x, table), x @ table, rtol=1e-5, atol=1e-5)
+    half = table.astype(np.float16)
+    np.testing.assert_allclose(sums(x, half), x @ half.astype(np.float32), rtol=1e-5, atol=1e-5)
+
+
+def test_a_table_larger_than_the_cache():
+    width = 256
+    x, rng = csr(30, 3 * _CACHE // (4 * width) + 7)
+    table = rng.normal(size=(x.shape[1], width)).astype(np.float32)
+    np.testing.assert_allclose(sums(x, table), x @ table, rtol=1e-4, atol=1e-4)
+    # Indices in any order, and 64-bit ones.
+    order = rng.permutation(x.shape[1])
+    mixed = sparse.csr_matrix((x.data, order[x.indices], x.indptr), shape=x.shape)
+    mixed.indices, mixed.indptr = mixed.indices.astype(np.int64), mixed.indptr.astype(np.int64)
+    np.testing.assert_allclose(sums(mixed, table), mixed @ table, rtol=1e-4, atol=1e-4)
+
+
+def test_sums_are_added_and_rows_are_independent():
+    x, rng = csr(200, 60)
+    table = rng.normal(size=(60, 8)).astype(np.float32)
+    output = np.ones((200, 8), dtype=np.float32)
+    add_row_sums(output, x.indptr, x.indices, x.data, table)
+    np.testing.assert_allclose(output, 1 + x @ table, rtol=1e-5, atol=1e-5)
+    whole = sums(x, table)
+    for rows in (slice(0, 1), slice(13, 90)):
+        np.testing.assert_array_equal(sums(x[rows], table), whole[rows])
+
+
+def test_threads_change_nothing():
+    x, rng = csr(300, 60)
+    table = rng.normal(size=(60, 8)).astype(np.float32)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = sums(x, table)
+        torch.set_num_threads(3)
+        np.testing.assert_array_equal(sums(x, table), one)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("by", ["_by_instruction", "_by_shifting"])
+def test_every_float16_is_read_exactly(by):
+    """By shifting: for CPUs without an instruction for it."""
+    if by == "_by_instruction" and not _row_sums._has_half_instruction():
+        pytest.skip("no such instruction")
+    scale = {"_by_instruction": 1.0, "_by_shifting": 2.0**112}[by]
+    kernel = _row_sums._kernel(getattr(_row_sums, by), scale)
+    halves = np.arange(-(2**15), 2**15).astype(np.int16).view(np.float16)
+    halves = halves[np.isfinite(halves)]
+    for per_row in (1, 4):  # the loops for single entries and for four
+        n = len(halves) // per_row * per_row
+        output = np.zeros((n // per_row, 1), dtype=np.float32)
+        values = np.zeros(n, dtype=np.float32)
+        values[::per_row] = 2.0
+        kernel(
+            np.arange(0, n + 1, per_row, dtype=np.int64), np.arange(n, dtype=np.int32), values,
+            halves[:n].view(np.int16)[:, None], n, output,
+        )  # fmt: skip
+        np.testing.assert_array_equal(output[:, 0], 2 * halves[:n:per_row].astype(np.float32))
