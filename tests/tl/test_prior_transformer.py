@@ -341,6 +341,20 @@ def test_training_cells_are_compared_with_each_other(trained):
     assert (as_new[~held] != typicality[~held]).any()
 
 
+def test_unlabelled_cells_are_new_to_the_model():
+    adata = cells(480)
+    unlabelled = np.arange(480) % 2 == 0
+    adata.obs["label"] = adata.obs["cell_type"].astype(object).mask(unlabelled, "?")
+    model = prior_transformer(
+        adata, "label", "prior", unlabeled_category="?", return_model=True, **QUICK
+    )
+    typicality = adata.obs[f"{KEY}_typicality"].to_numpy()
+    alone = cells(480)[unlabelled].copy()
+    np.testing.assert_allclose(typicality[unlabelled], model.get_typicality(alone), atol=1e-6)
+    # They did not shape the embedding, and lie in it as those held out do.
+    assert 0.3 < np.median(typicality[unlabelled]) < 0.7
+
+
 @pytest.mark.parametrize("missing", ["label", "nan"])
 def test_unlabelled_cells_are_predicted_and_not_learned_from(missing):
     adata = cells()

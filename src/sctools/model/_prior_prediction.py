@@ -43,7 +43,7 @@ class PriorPredictionMixin:
     genes: list[str]
     classes: list[str]
     edges: pd.DataFrame
-    validation_indices: np.ndarray
+    train_indices: np.ndarray
     typicality: Typicality | None
     is_trained_: bool
 
@@ -258,8 +258,9 @@ class PriorPredictionMixin:
             min_coverage=min_coverage,
             batch_size=batch_size,
         )
-        new = np.full(len(latent), adata is not None)
-        new[self.validation_indices if adata is None else slice(0)] = True
+        new = np.ones(len(latent), dtype=bool)
+        if adata is None:
+            new[self.train_indices] = False
         return self._typical(latent, new)
 
     def _typical(self, latent: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -88,7 +88,8 @@ class PriorTrainingPlan(TrainingPlan):
         _, _, losses = self.forward(batch)
         self.log(
             "loss_train",
-            losses.loss.detach(),
+            # What is measured on validation cells; hidden values are no part of it.
+            losses.extra_metrics["cross_entropy"].detach(),
             on_step=False,
             on_epoch=True,
             batch_size=losses.n_obs_minibatch,

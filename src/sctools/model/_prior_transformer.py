@@ -388,9 +388,10 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         train, validation = validation_split(labels.codes, batch, share=1 - train_size, rng=rng)
         values = self.values()
         seed = int(rng.integers(2**31))
-        # Without the validation cells, which would no longer stand for new ones.
-        shown = np.setdiff1d(np.arange(values.shape[0]), validation)
-        start = principal_start(values[shown], self.options["n_hidden"], seed)
+        # Cells that shape the start are unlike others in the embedding. Where new cells are to be
+        # compared with validation cells, only those that are trained on may shape it.
+        shown = values[train] if len(validation) else values
+        start = principal_start(shown, self.options["n_hidden"], seed)
         weight = np.bincount(labels.codes[train], minlength=len(self.classes)) ** -0.5
         self.module.start_from(start.center, start.scale, start.loadings)
         self.module.class_weight.copy_(torch.from_numpy(weight / weight.mean()))

@@ -67,15 +67,16 @@ def answer(
         codes[text.isna().to_numpy()] = -1
         if not names:
             raise ValueError("`groupby` holds no group: all its values are missing.")
-    held = np.zeros(adata.n_obs, dtype=bool)
-    held[network.validation_indices if trained else slice(None)] = True
+    new = np.ones(adata.n_obs, dtype=bool)
+    if trained:
+        new[network.train_indices] = False
     means = GroupAttention(len(names), len(network.edges), len(network.genes))
     found: dict[str, list[np.ndarray]] = {
         name: [] for name in ("latent", "proba", "tf", "typicality", "code")
     }
 
     def take(rows: slice, outputs: CellOutputs) -> None:
-        typicality = network._typical(outputs.latent, held[rows])
+        typicality = network._typical(outputs.latent, new[rows])
         code = outputs.proba.argmax(axis=1)
         unsure = outputs.proba.max(axis=1) < min_confidence
         code[unsure | (typicality < min_typicality)] = -1
