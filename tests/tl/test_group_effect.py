@@ -8,7 +8,6 @@ import statsmodels.api as sm
 from scipy import stats
 
 from sctools.tl._group_effect import (
-    between_variance,
     group_effect,
     independent_columns,
     reference_line,
@@ -30,10 +29,10 @@ def test_without_age_and_noise_it_is_the_t_test(rng):
     y, group = rng.normal(size=15), np.repeat([1.0, 0.0], [6, 9])
     X, donor = np.column_stack([np.ones(15), group]), np.arange(15)
     welch = stats.ttest_ind(y[:6], y[6:], equal_var=False)
-    found = group_effect(y, X, np.zeros(15), donor, level=0.9)
+    found = group_effect(y, X, np.ones(15), donor, level=0.9)
     assert found.effect / found.error == pytest.approx(welch.statistic)
     assert 5 < found.df < 13
-    found = group_effect(y, X, np.zeros(15), donor, level=0.9, equal_spread=True)
+    found = group_effect(y, X, np.ones(15), donor, level=0.9, equal_spread=True)
     expected = stats.ttest_ind(y[:6], y[6:])
     interval = expected.confidence_interval(0.9)
     assert found.p == pytest.approx(expected.pvalue)
@@ -47,8 +46,7 @@ def test_least_squares_are_those_of_statsmodels(rng):
     y = X @ [3.0, 0.8, 5.0] + rng.normal(0, 4, 20)
     noise = rng.uniform(1, 60, 20)
     found = group_effect(y, X, noise, np.arange(20), level=0.95, equal_spread=True)
-    total = between_variance(y, X, noise) + noise
-    fit = sm.WLS(y, X, weights=1 / total).fit()
+    fit = sm.WLS(y, X, weights=weights_of(y, X, noise)).fit()
     assert found.p == pytest.approx(fit.pvalues[2])
     assert (found.effect, found.error) == pytest.approx((fit.params[2], fit.bse[2]))
     assert (found.lower, found.upper) == pytest.approx(tuple(fit.conf_int()[2]))
@@ -58,36 +56,45 @@ def test_least_squares_are_those_of_statsmodels(rng):
     assert robust.error == pytest.approx(fit.get_robustcov_results("HC2").bse[2])
 
 
-def test_variance_between_donors_is_what_noise_leaves_over(rng):
+def recovered(rng, between, per_cell, n=60):
+    """Weights of donors with this variance, averaged over cohorts, beside the right ones."""
+    n_cells = np.geomspace(5, 200, n)
+    X = np.column_stack([np.ones(n), rng.uniform(-1, 1, n)])
+    variance = between + per_cell / n_cells
+    found = [
+        weights_of(rng.normal(0, np.sqrt(variance)) + 20 * X[:, 1], X, 1 / n_cells)
+        for _ in range(60)
+    ]
+    return np.mean(found, axis=0), n / variance / (1 / variance).sum()
+
+
+@pytest.mark.parametrize(("between", "per_cell"), [(25, 0), (0, 400), (9, 400)])
+def test_weights_are_what_the_donors_variance_says(rng, between, per_cell):
+    found, right = recovered(rng, between, per_cell)
+    equal, by_cells = np.ones(60), np.geomspace(5, 200, 60)
+    by_cells /= by_cells.mean()
+    others = [w for w in (equal, by_cells) if not np.allclose(w, right)]
+    assert all(np.abs(found - right).mean() < np.abs(found - w).mean() for w in others)
+    assert np.corrcoef(found, by_cells)[0, 1] > 0.9 or per_cell == 0
+
+
+def test_only_the_ratios_of_the_cells_count(rng):
     X = design(rng)
-    y = X @ [3.0, 0.8, 5.0] + rng.normal(0, 4, 20)
-    residual_variance = sm.OLS(y, X).fit().mse_resid
-    assert between_variance(y, X, np.zeros(20)) == pytest.approx(residual_variance)
-    assert between_variance(y, X, np.full(20, 5.0)) == pytest.approx(residual_variance - 5)
-    assert between_variance(y, X, np.full(20, 500.0)) == 0
-    noise = rng.uniform(0, 20, 20)
-    variance = between_variance(y, X, noise)
-    fit = sm.WLS(y, X, weights=1 / (variance + noise)).fit()
-    assert fit.scale == pytest.approx(1)  # the residuals are as large as they should be
-
-
-def test_variance_is_recovered(rng):
-    found = []
-    for _ in range(40):
-        X, noise = design(rng, 40, 20), rng.uniform(1, 80, 40)
-        y = rng.normal(0, np.sqrt(25 + noise))
-        found.append(between_variance(y, X, noise))
-    assert np.mean(found) == pytest.approx(25, abs=8)
-
-
-def test_weights_follow_the_cells_and_stop_at_the_donors(rng):
-    X = design(rng)
-    noise = 100 / np.array([1, 4, 1000, 100_000, *np.full(16, 50)])
-    weights = weights_of(X @ [3.0, 0.8, 5.0] + rng.normal(0, 5, 20), X, noise)
+    y = X @ [3.0, 0.8, 5.0] + rng.normal(0, 5, 20)
+    n_cells = rng.integers(5, 200, 20)
+    weights = weights_of(y, X, 1 / n_cells)
     assert weights.mean() == pytest.approx(1)
-    assert weights[0] < weights[1] < weights[2]
-    assert weights[3] == pytest.approx(weights[2], rel=0.02)
-    np.testing.assert_allclose(weights_of(rng.normal(size=20), X, np.zeros(20)), np.ones(20))
+    assert np.ptp(weights) > 0.1
+    np.testing.assert_allclose(weights_of(y, X, 0.1 / n_cells), weights)
+    np.testing.assert_allclose(weights_of(3 * y + X[:, 1], X, 1 / n_cells), weights)
+    np.testing.assert_allclose(weights_of(y, X, np.full(20, 0.3)), np.ones(20))
+
+
+def test_weights_without_scatter_are_equal(rng):
+    X = design(rng)
+    noise = 1 / np.arange(1, 21)
+    np.testing.assert_array_equal(weights_of(X @ [3.0, 0.8, 5.0], X, noise), np.ones(20))
+    np.testing.assert_array_equal(weights_of(np.arange(3.0), np.eye(3), noise[:3]), np.ones(3))
 
 
 def test_donors_in_both_groups_are_compared_with_themselves(rng):
@@ -95,13 +102,15 @@ def test_donors_in_both_groups_are_compared_with_themselves(rng):
     group = np.tile([0.0, 1.0], 12)
     y = rng.normal(0, 10, 12)[donor] + 2.0 * group + rng.normal(0, 2, 24)
     X = np.column_stack([np.ones(24), group])
-    found = group_effect(y, X, np.zeros(24), donor, level=0.95)
+    found = group_effect(y, X, np.ones(24), donor, level=0.95)
     expected = stats.ttest_rel(y[1::2], y[::2])
     assert found.effect == pytest.approx((y[1::2] - y[::2]).mean())
     assert found.effect / found.error == pytest.approx(expected.statistic)
     assert found.df == pytest.approx(11)
     assert found.p == pytest.approx(expected.pvalue)
-    alone = group_effect(y, X, np.zeros(24), np.arange(24), level=0.95)
+    uneven = group_effect(y, X, rng.uniform(0.01, 0.2, 24), donor, level=0.95)
+    assert uneven.error < 2 * found.error  # what a donor adds to both still cancels
+    alone = group_effect(y, X, np.ones(24), np.arange(24), level=0.95)
     assert alone.p > 10 * found.p
 
 
@@ -139,7 +148,7 @@ def test_a_small_group_of_large_spread_gives_no_false_positives(rng):
         X = np.column_stack([np.ones(60), rng.uniform(20, 90, 60), group])
         y = rng.normal(0, np.where(group == 1, 10, 5))
         for equal, values in p.items():
-            found = group_effect(y, X, np.zeros(60), np.arange(60), level=0.95, equal_spread=equal)
+            found = group_effect(y, X, np.ones(60), np.arange(60), level=0.95, equal_spread=equal)
             values.append(found.p)
     low, high = stats.binom(400, 0.05).interval(0.999)
     assert low <= (np.array(p[False]) < 0.05).sum() <= high
@@ -150,7 +159,7 @@ def test_no_scatter():
     X = np.column_stack([np.ones(8), np.arange(8.0), np.tile([0.0, 1.0], 4)])
     same = group_effect(np.full(8, 50.0), X, np.ones(8), np.arange(8), level=0.95)
     assert (same.effect, same.p) == (pytest.approx(0, abs=1e-9), 1.0)
-    exact = group_effect(X @ [1.0, 2.0, 3.0], X, np.zeros(8), np.arange(8), level=0.95)
+    exact = group_effect(X @ [1.0, 2.0, 3.0], X, np.ones(8), np.arange(8), level=0.95)
     assert (exact.effect, exact.p) == (pytest.approx(3), 0.0)
 
 
@@ -158,12 +167,12 @@ def test_nothing_to_tell(rng):
     X = design(rng, 6, 3)
     y = rng.normal(size=6)
     donor = np.arange(6)
-    assert group_effect(y, X, np.zeros(6), donor, level=0.95, equal_spread=True).df == 3
-    assert 1 < group_effect(y, X, np.zeros(6), donor, level=0.95).df < 4.01
+    assert group_effect(y, X, np.ones(6), donor, level=0.95, equal_spread=True).df == 3
+    assert 1 < group_effect(y, X, np.ones(6), donor, level=0.95).df < 4.01
     follows = np.column_stack([X[:, :2], 2 * X[:, 2] - 1, X[:, 2]])
-    assert group_effect(y, follows, np.zeros(6), donor, level=0.95) is None
+    assert group_effect(y, follows, np.ones(6), donor, level=0.95) is None
     full = np.column_stack([X[:, :2], rng.normal(size=(6, 3)), X[:, 2]])
-    assert group_effect(y, full, np.zeros(6), donor, level=0.95) is None
+    assert group_effect(y, full, np.ones(6), donor, level=0.95) is None
 
 
 def test_columns_that_say_the_same_count_once(rng):
@@ -181,8 +190,9 @@ def test_reference_line(rng):
     age = rng.uniform(20, 90, 10)
     found = reference_line(age, 5 + 0.7 * age, np.ones(10))
     assert found == pytest.approx((5, 0.7))
-    noise = np.array([1e9, *np.full(9, 0.01)])  # the first says nothing
-    found = reference_line(age, 5 + 0.7 * age + np.array([50, *np.zeros(9)]), noise)
-    assert found == pytest.approx((5, 0.7), abs=1e-3)
+    noise = np.array([1.0, *np.full(9, 1e-6)])  # the first says nothing
+    y = 5 + 0.7 * age + np.array([50, *rng.normal(0, 0.1, 9)])
+    assert reference_line(age, y, noise) == pytest.approx((5, 0.7), abs=0.3)
+    assert np.abs(np.array(reference_line(age, y, np.ones(10))) - [5, 0.7]).max() > 1
     assert reference_line(age[:2], age[:2], np.ones(2)) is None
     assert reference_line(np.full(5, 40.0), age[:5], np.ones(5)) is None

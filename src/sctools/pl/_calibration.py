@@ -90,7 +90,7 @@ def calibration(
     Examples
     --------
     >>> import sctools
-    >>> adata = sctools.datasets.regulated_cells(120, n_genes=150, n_tfs=20, n_targets=8)
+    >>> adata = sctools.datasets.regulated_cells(240, n_genes=150, n_tfs=20, n_targets=8)
     >>> quick = {"max_epochs": 2, "min_confidence": 0}  # for a quick example only
     >>> sctools.tl.prior_transformer(adata, "cell_type", "prior", progress_bar=False, **quick)
     >>> ax = sctools.pl.calibration(adata, show=False)

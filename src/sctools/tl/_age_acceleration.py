@@ -49,7 +49,7 @@ def age_acceleration(
     *,
     reference: str | None = None,
     key: str = AGE_CLOCK,
-    covariates: Sequence[str] = (),
+    covariates: Sequence[str] | None = None,
     age_key: str | None = None,
     donor_key: str | None = None,
     sample_key: str | None = None,
@@ -90,8 +90,8 @@ def age_acceleration(
         Name under which :func:`sctools.tl.age_clock` stored its result (its ``key_added``).
     covariates
         Columns of ``obs`` to adjust for, one value per donor (or sample), such as ``["sex",
-        "batch"]``. Columns of numbers are taken as they are, others as labels. Age is always
-        adjusted for.
+        "batch"]``; ``None`` for none. Columns of numbers are taken as they are, others as labels.
+        Age is always adjusted for.
     age_key, donor_key, sample_key, cell_type_key
         Columns of ``obs``. ``None`` takes those that the result was computed with. Where the donors
         of the result gave several samples, these are recorded with it.
@@ -150,16 +150,17 @@ def age_acceleration(
         No ages or no donors are known; ``groupby`` holds the donors, tells fewer than two groups
         apart, or has a group of fewer than three donors; ``reference`` is no group; a donor is in
         several groups, or has several values of a covariate, without samples; a covariate is
-        incomplete, the same for all donors, or not to be told from the group; ``level`` or
-        ``min_cells`` is out of range. ``adata`` is then as it was.
+        incomplete, the same for all donors, or not to be told from the group; ``level``,
+        ``age_degree`` or ``min_cells`` is out of range; ``key_added`` is taken. ``adata`` is then
+        as it was.
 
     Notes
     -----
-    *Weights.* The mean of a donor varies by :math:`\tau^2 + \sigma^2/n`: between donors, and by the
-    :math:`n` cells it was taken of, with :math:`\sigma^2` the variance of cells within donors. So a
-    donor with many cells counts more, though never more than :math:`1/\tau^2`, which is estimated
-    by the method of Paule and Mandel (doi:10.6028/jres.087.022). Effects are of weighted least
-    squares.
+    *Weights.* A donor of many cells is known more precisely, and counts more in weighted least
+    squares. How much more, the donors themselves tell: their variance is a sum of one part that is
+    the same for all and one that goes as one over the number of cells, in the shares that the
+    restricted likelihood finds plausible. The scatter of the cells is not used, since cells of a
+    donor are no independent samples: to repeat every cell changes nothing.
 
     *Errors* are clustered by donor, with a correction for few donors and Satterthwaite's degrees of
     freedom (CR2; Pustejovsky and Tipton, doi:10.1080/07350015.2016.1247004). They do not need the
@@ -199,6 +200,7 @@ def age_acceleration(
     >>> adata.uns["age_acceleration"]["results"]["cell_type"].tolist()
     ['B cell', 'Monocyte', 'T cell', 'all cells']
     """
+    covariates = () if covariates is None else covariates
     keys = AgeAccelerationKeys.of(check_key_added(adata, key_added, [key_added]))
     result = check_result(adata, key, tool="age_clock")
     _check_numbers(min_cells, level, age_degree)
@@ -246,7 +248,7 @@ def age_acceleration(
         values = predicted if whole else own
         means = _unit_means(values, cells & known, cohort, min_cells)
         rows = on_line & means.enough
-        line = reference_line(cohort.age[rows], means.mean[rows], means.noise(rows))
+        line = reference_line(cohort.age[rows], means.mean[rows], 1 / means.n_cells[rows])
         intercept, slope = line or (np.nan, np.nan)
         lines.append((cell_type, intercept, slope, len(set(cohort.donor[rows]))))
         donors.append(_donor_rows(cell_type, means, cohort, intercept + slope * cohort.age))
@@ -303,18 +305,7 @@ class _Means(NamedTuple):
 
     n_cells: np.ndarray
     mean: np.ndarray
-    squares: np.ndarray
     enough: np.ndarray
-
-    def noise(self, units: np.ndarray) -> np.ndarray:
-        """Variance of the means of some units that comes from their number of cells.
-
-        All have the same variance of cells: units of few cells do not tell their own.
-        """
-        n_cells = self.n_cells[units]
-        free = (n_cells - 1).sum()
-        variance = self.squares[units].sum() / free if free > 0 else 0.0
-        return variance / n_cells
 
 
 def _check_numbers(min_cells: Any, level: Any, age_degree: Any) -> None:
@@ -357,8 +348,7 @@ def _unit_means(values: np.ndarray, cells: np.ndarray, cohort: Cohort, min_cells
     n_cells = np.bincount(unit, minlength=cohort.n_units)
     total = np.bincount(unit, weights=values, minlength=cohort.n_units)
     mean = np.divide(total, n_cells, out=np.full(cohort.n_units, np.nan), where=n_cells > 0)
-    squares = np.bincount(unit, weights=(values - mean[unit]) ** 2, minlength=cohort.n_units)
-    return _Means(n_cells, mean, squares, n_cells >= min_cells)
+    return _Means(n_cells, mean, n_cells >= min_cells)
 
 
 def _test(
@@ -392,7 +382,7 @@ def _test(
         effect = group_effect(
             averaged[0],
             np.column_stack(averaged[1:]),
-            np.bincount(row_of, weights=share**2 * means.noise(units)),
+            np.bincount(row_of, weights=share**2 / means.n_cells[units]),
             np.sort(pair.unique()) // 2,
             level=level,
             equal_spread=equal_spread,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 ALIKE = 0.5
 """Assumed correlation of the rows of a donor."""
+
+SHARES = np.linspace(0, 1, 11)
+"""Shares of the variance of donors' means that may come from their number of cells."""
 
 ROUNDING = 1e-9
 """Spread of the residuals, beside that of the values, below which nothing is left to test."""
@@ -39,48 +41,40 @@ class GroupEffect(NamedTuple):
     df: float
 
 
-def between_variance(y: np.ndarray, X: np.ndarray, noise: np.ndarray) -> float:
-    """Variance between donors beyond the sampling noise of their means (Paule and Mandel).
+def weights_of(y: np.ndarray, X: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Weights of donors, mean 1: inverse of their variance, part of which is noise.
 
-    The value at which the weighted residuals are as large as their degrees of freedom say; 0 where
-    the noise explains them.
+    How large that part is, from none to all, is not known. Each share gets the weight of its
+    restricted likelihood, and the weights of donors are averaged over them. A single best share
+    would follow chance where donors are few.
 
     Parameters
     ----------
     y
         Mean of every donor, (n,).
     X
-        Design, (n, p).
+        Design, (n, p), columns independent.
     noise
-        Variance of every mean that comes from the number of cells, (n,).
+        Noise of every mean up to a common factor, (n,): one over the number of cells.
     """
-
-    def excess(variance: float) -> float:
-        root = np.sqrt(1.0 / (variance + noise))
-        residual, rank = _residual(y * root, X * root[:, None])
-        return float(residual @ residual) - (len(y) - rank)
-
-    residual, rank = _residual(y, X)
-    free = len(y) - rank
-    plain = float(residual @ residual) / max(free, 1)
-    if free < 1 or plain == 0 or not noise.any():
-        return plain
-    tiny = ROUNDING * (plain + float(noise.max()))  # some noise may be 0
-    if excess(tiny) <= 0:
-        return 0.0
-    high = plain
-    while excess(high) > 0:
-        high *= 2
-    return float(optimize.brentq(excess, tiny, high))
-
-
-def weights_of(y: np.ndarray, X: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Weights of donors, mean 1: inverse of the variance between donors plus their noise."""
-    total = between_variance(y, X, noise) + noise
-    if not total.all():  # exact values, or means without any noise
+    free = len(y) - X.shape[1]
+    if free < 1 or np.abs(_residual(y, X)).max() <= ROUNDING * (1 + np.abs(y).max()):
         return np.ones(len(y))
-    weights = 1.0 / total
-    return weights / weights.mean()
+    noise = noise / noise.mean()
+    likelihoods, weights = [], []
+    for share in SHARES:
+        weight = 1 / (1 - share + share * noise)
+        root = np.sqrt(weight)
+        q, r = np.linalg.qr(X * root[:, None])
+        residual = y * root - q @ (q.T @ (y * root))
+        likelihoods.append(
+            np.log(weight).sum() / 2
+            - np.log(np.abs(np.diag(r))).sum()
+            - free * np.log(residual @ residual) / 2
+        )
+        weights.append(weight / weight.mean())
+    plausible = np.exp(np.array(likelihoods) - max(likelihoods))
+    return plausible @ np.array(weights) / plausible.sum()
 
 
 def reference_line(
@@ -123,7 +117,7 @@ def group_effect(
     X
         Design, (n, p): intercept, age, covariates, and the group as 0 and 1.
     noise
-        Variance of every mean that comes from the number of cells, (n,).
+        Noise of every mean up to a common factor, (n,): one over the number of cells.
     donor
         Donor of every row, (n,); at most two rows each.
     level
@@ -144,12 +138,14 @@ def group_effect(
     df = float(n_donors - X.shape[1])
     if df < 1 or is_combination(X[:, :-1], X[:, -1]):
         return None
-    residual, _ = _residual(y, X)
+    residual = _residual(y, X)
     rounding = ROUNDING * (1 + np.abs(y).max())
     if np.abs(residual).max() <= rounding:  # no scatter, as of a clock that answers one age
         effect = float(np.linalg.lstsq(X, y, rcond=None)[0][-1])
         return GroupEffect(effect, 0.0, effect, effect, float(abs(effect) <= rounding), df)
-    weights = weights_of(y, X, noise)
+    # One weight for the rows of a donor, or what it adds to both would not cancel.
+    code = np.unique(donor, return_inverse=True)[1]
+    weights = weights_of(y, X, (np.bincount(code, noise) / np.bincount(code))[code])
     if equal_spread and n_donors == len(y):
         effect, error, df = _least_squares(y, X, weights)
     else:
@@ -215,10 +211,9 @@ def is_combination(X: np.ndarray, column: np.ndarray) -> bool:
         return False
     scale = np.sqrt((X**2).sum(axis=0))
     X = X / np.where(scale > 0, scale, 1)
-    residual, _ = _residual(column, X)
+    residual = _residual(column, X)
     return bool(residual @ residual <= 1e-12 * (column @ column))
 
 
-def _residual(y: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, int]:
-    solution, _, rank, _ = np.linalg.lstsq(X, y, rcond=None)
-    return y - X @ solution, int(rank)
+def _residual(y: np.ndarray, X: np.ndarray) -> np.ndarray:
+    return y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
