@@ -13,9 +13,10 @@ donor), whose cases are ``--years`` ahead in T cells. The clock is cross-fitted 
 cell types, where nothing was planted. ``effect``: mean, in years. ``default`` is the tool with its
 defaults, ``borrowed`` with what cells borrow from their donor left in (``specific=False``),
 ``straight`` with ``age_degree=1``, ``equal spread`` with ``equal_spread=True``, ``ten times`` with
-every cell repeated ten times. ``cells`` is the t test with cells as the unit, for comparison.
+every cell repeated ten times (and ``min_cells`` as well). ``cells`` is the t test with cells as the
+unit, for comparison.
 
-Null cohorts have no acceleration. Their donors are also dealt into ``random groups``, twenty times
+Null cohorts have no acceleration. Their donors are also dealt into ``random groups``, forty times
 each, which costs no training; ``shuffled`` lets predictions change places within each donor.
 
 ``--clock quick`` trains small clocks on 300 genes, a few seconds each; ``default`` the clock and
@@ -50,7 +51,7 @@ import sctools
 PLANTED = "T cell"
 N_DONORS = 60
 LEVEL = 0.05
-N_RELABELLED = 20
+N_RELABELLED = 40
 CLOCKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "quick": (
         {"n_genes": 300},
@@ -137,7 +138,7 @@ def run(clock: str, years: float, repeats: int, nulls: int) -> pd.DataFrame:
         table += rows(adata, data, seed, "straight", age_degree=1)
         table += rows(adata, data, seed, "equal spread", equal_spread=True)
         many = adata[np.repeat(np.arange(adata.n_obs), 10)].copy()
-        table += rows(many, data, seed, "ten times")
+        table += rows(many, data, seed, "ten times", min_cells=50)
         if null:
             table += rows(shuffled(adata, rng), data, seed, "shuffled")
             for _ in range(N_RELABELLED):
