@@ -41,7 +41,7 @@ from ._prior_training_plan import MONITOR, PriorTrainingPlan, macro_f1
 from ._runner import EpochCounter, progress, run_training, seeded
 from ._saved_model import PRIOR_TRANSFORMER, read_model, write_model
 from ._temperature import fit_temperature
-from ._typicality import PARTS, Typicality, fit_typicality
+from ._typicality import Typicality, fit_typicality
 from ._validation_split import validation_split
 
 if TYPE_CHECKING:
@@ -587,7 +587,7 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             }
         )
         if "typicality.means" in tensors:
-            parts = (tensors[f"typicality.{name}"].numpy().copy() for name in PARTS)
+            parts = (tensors[f"typicality.{name}"].numpy().copy() for name in Typicality._fields)
             model.typicality = Typicality(*parts)
         model._build(0)  # the random start is overwritten at once
         state = {

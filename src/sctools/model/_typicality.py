@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.covariance import LedoitWolf
 
 TIE = 1e-5
-PARTS = ("means", "root", "seen", "new")
 
 
 class Typicality(NamedTuple):

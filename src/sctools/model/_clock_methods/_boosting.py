@@ -19,13 +19,13 @@ N_BINS = 64
 
 class _Trees(Regression):
     default_input = "cells"
-    library: str
+    package: str
 
     def __init__(self, n_trees: Sequence[int] = N_TREES, depths: Sequence[int] = DEPTHS) -> None:
         self.n_trees, self.depths = check_grid("n_trees", n_trees), check_grid("depths", depths)
         self.n_grid = len(self.n_trees) * len(self.depths)
-        self._library = import_extra(
-            self.library, extra=self.library, purpose=f"The method {self.library!r}"
+        self._trees = import_extra(
+            self.package, extra=self.package, purpose=f"The method {self.package!r}"
         )
 
 
@@ -42,13 +42,13 @@ class XGBoost(_Trees):
         Depths of the trees to choose from.
     """
 
-    library = "xgboost"
+    package = "xgboost"
 
     def fit(self, x: Matrix, y: np.ndarray, weight: np.ndarray, seed: int) -> Path:
         """Fit every depth with the most trees; see :class:`Regression`."""
         # What a CSR matrix does not store counts as missing there, in prediction too.
         models = [
-            self._library.XGBRegressor(
+            self._trees.XGBRegressor(
                 max_depth=depth,
                 n_estimators=max(self.n_trees),
                 learning_rate=LEARNING_RATE,
@@ -79,12 +79,12 @@ class CatBoost(_Trees):
         Depths of the trees to choose from.
     """
 
-    library = "catboost"
+    package = "catboost"
 
     def fit(self, x: Matrix, y: np.ndarray, weight: np.ndarray, seed: int) -> Path:
         """Fit every depth with the most trees; see :class:`Regression`."""
         models = [
-            self._library.CatBoostRegressor(
+            self._trees.CatBoostRegressor(
                 depth=depth,
                 iterations=max(self.n_trees),
                 learning_rate=LEARNING_RATE,
