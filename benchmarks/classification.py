@@ -11,7 +11,7 @@ Run from the repository root, for example::
     python benchmarks/classification.py --table
 
 ``batches``: Kang (donor to donor, control to stimulated) and PBMC over three technologies, each
-held out in turn. ``labels``: Baron with 5, 10 and 25 % of the training labels, on about 520 genes,
+held out in turn. ``labels``: Baron with 5, 10 and 25 % of the training labels, on about 310 genes,
 so that the dense transformer is within reach. ``planted``: does lift tell the edges of a
 simulated network from decoys. ``biology``: ranks of known regulators in PBMC. ``unseen``: what is
 answered for a class that was left out of training. ``speed``: a training step against the same

@@ -305,8 +305,24 @@ def test_planted_edges_are_told_from_decoys(tasks, simulated, monkeypatch, tmp_p
     assert list(by_mode["auroc"].unique()["hard"]) == [1.0]
     assert list(by_mode["auroc_active"].unique()["hard"]) == [1.0]
     assert list(by_mode["auroc"].unique()["shuffled"]) == [0.5]
-    assert (rows["n_edges"] == 2 * rows["n_true"]).all()
+    assert (rows["share_true"] == 0.5).all()
+    assert list(by_mode["share_true_in_top"].unique()["hard"]) == [1.0]
     assert list(rows["accuracy"]) == [0.75, 0.5, 0.75, 0.5]
+    # Plain correlation knows nothing of the kind of prior.
+    assert (by_mode["auroc_correlation"].nunique() == 2).all()
+    assert rows["auroc_correlation"].nunique() == 2
+
+
+def test_correlations_are_of_the_edges_asked_for(tasks):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(20, (200, 4)).astype(np.float32)
+    counts[:, 0] = rng.integers(20, 80, 200)
+    counts[:, 2] = 100 - counts[:, 0]  # the other way round counts as much
+    adata = ad.AnnData(sparse.csr_matrix(counts), var=pd.DataFrame(index=list("abcd")))
+    edges = pd.MultiIndex.from_tuples([("d", "b"), ("a", "c"), ("c", "a")])
+    apart, one_way, other_way = tasks.correlations(adata, edges)
+    assert one_way == other_way > 0.9 > 0.4 > apart >= 0
+    assert (adata.X.toarray() == counts).all()
 
 
 def test_edges_of_idle_regulators_count_only_in_the_first_score(

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 
 from .._docs import docs
@@ -32,12 +32,13 @@ from ._utils import (
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure, SubFigure
 
 _MISSING = "0.6"
-"""Colour of donors without a value: a grey that shows on white and on black."""
+"""Colour of donors without a value, and of intervals: a grey that shows on white and on black."""
 
 
 @docs.dedent
@@ -47,6 +48,7 @@ def age_clock(
     *,
     color: str | None = None,
     palette: Palette | None = None,
+    intervals: bool = True,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -57,8 +59,9 @@ def age_clock(
     Every point is a donor (a sample, if the result was computed with a ``sample_key``) at the
     mean prediction of its cells. The solid line is where prediction and truth agree. The dashed
     line is the mean age, the prediction that needs no clock: its error stands in the legend next
-    to that of the clock, and a clock that does not beat it is said not to. The legend stands
-    below the axes: draw into figures made with ``layout="constrained"``, which makes room for it.
+    to that of the clock, and a clock that does not beat it is said not to. A pale bar is the
+    interval of a donor's age. The legend stands below the axes: draw into figures made with
+    ``layout="constrained"``, which makes room for it.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def age_clock(
         Colours of the categories of ``color``: the name of a palette, a list, or a mapping from
         category to colour; for numbers, the name of a colour map. By default
         ``adata.uns[color + "_colors"]`` if there, else a colour-blind-safe palette.
+    intervals
+        Draw the donors' intervals, where the result has them.
     %(plot)s
     **kwargs
         Passed to :meth:`matplotlib.axes.Axes.scatter`, which draws the donors.
@@ -132,9 +137,10 @@ def age_clock(
     defaults = {"s": 30 if len(donors) <= 100 else 14, "alpha": 0.85, "zorder": 2, "linewidth": 0}
     style = merge_kwargs(defaults, kwargs, PathCollection)
     drawn = _scatter(ax, donors, values, colors, cmap, style)
+    bars = _draw_intervals(ax, donors) if intervals and "lower" in donors.columns else None
     if cmap is not None:
         ax.figure.colorbar(drawn, ax=ax, label=str(color), shrink=0.8)
-    _equal_limits(ax, donors)
+    _equal_limits(ax, donors, with_intervals=bars is not None)
     unit = str(result["age_unit"])
     ax.set(xlabel=f"Age ({unit})", ylabel=f"Predicted age ({unit})")
 
@@ -145,7 +151,11 @@ def age_clock(
     marker.set_label(f"Clock, {_accuracy(at_donors, units, unit)}")
     mean.set_label(f"Mean age: MAE {at_donors['mae_mean']:.1f} {unit}")
     verdict = None if bool(metrics["beats_mean"]) else _failure(metrics)
-    below = legend_below(ax, [marker, mean, identity], title=verdict)
+    entries: list[Artist] = [marker, mean, identity]
+    if bars is not None:
+        bars.set_label(f"{100 * float(result['params']['level']):g} % interval")
+        entries.append(bars)
+    below = legend_below(ax, entries, title=verdict)
     if verdict is not None:
         below.get_title().set_fontweight("bold")
     if colors:
@@ -206,6 +216,23 @@ def _scatter(
     return ax.scatter(x[known], y[known], c=[colors[name] for name in values[known]], **style)
 
 
+def _draw_intervals(ax: Axes, donors: pd.DataFrame) -> LineCollection | None:
+    """Draw a bar per donor beneath the points; ``None`` if no donor has an interval."""
+    bounded = donors[donors["lower"].notna() & donors["upper"].notna()]
+    if bounded.empty:
+        return None
+    few = len(donors) <= 100
+    return ax.vlines(
+        bounded["age"],
+        bounded["lower"],
+        bounded["upper"],
+        color=_MISSING,
+        alpha=0.6 if few else 0.35,
+        linewidth=1.5 if few else 1.0,
+        zorder=0.5,
+    )
+
+
 def _cmap(palette: Palette | None) -> Colormap:
     if palette is None:
         palette = "viridis"
@@ -217,8 +244,9 @@ def _cmap(palette: Palette | None) -> Colormap:
     return sns.color_palette(palette, as_cmap=True)
 
 
-def _equal_limits(ax: Axes, donors: pd.DataFrame) -> None:
-    both = donors[["age", "predicted", "mean_age"]].to_numpy()
+def _equal_limits(ax: Axes, donors: pd.DataFrame, *, with_intervals: bool) -> None:
+    bounds = ["lower", "upper"] if with_intervals else []
+    both = donors[["age", "predicted", "mean_age", *bounds]].to_numpy()
     low, high = np.nanmin(both), np.nanmax(both)
     margin = 0.05 * (high - low) or 1.0
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))

@@ -245,7 +245,8 @@ def _draw_edges(
             "connectionstyle": f"arc3,rad={0.2 if mutual else 0}",
             "mutation_scale": 8 + 2 * width,
             "shrinkA": _to_frame(boxes[edge.source], end - start),
-            "shrinkB": _to_frame(boxes[edge.target], end - start) + 2,
+            # Clear of the frame by half its own width, or a bar would be half hidden.
+            "shrinkB": _to_frame(boxes[edge.target], end - start) + 2 + width / 2,
             "color": color,
             "linewidth": width,
             "alpha": 0.8,
