@@ -22,6 +22,7 @@ def fake_age_result(
     donor_key: str | None = "donor_id",
     noise: float = 5.0,
     informative: bool = True,
+    radius: float | None = None,
     unit: str = "years",
     key: str = "age_clock",
     seed: int = 0,
@@ -30,7 +31,8 @@ def fake_age_result(
 
     ``n_unknown`` donors (the last ones) have no age. ``n_samples > 1`` writes a ``sample_key``,
     whose samples are three years apart. ``applied`` is the result of a given model: no folds, no
-    history. ``donor_key=None`` leaves out the donor table.
+    history. ``donor_key=None`` leaves out the donor table. ``radius`` is the half width of the
+    donors' intervals; those of cells are twice as wide. Without it there are none.
     """
     rng = np.random.default_rng(seed)
     n_folds = min(n_folds, n_donors)
@@ -58,6 +60,8 @@ def fake_age_result(
         obs["cell_type"] = pd.Categorical(rng.choice(cell_types, len(obs)))
         predicted += 2 * obs["cell_type"].cat.codes
     obs[key] = predicted.astype("float64")
+    if radius is not None:
+        obs[f"{key}_lower"], obs[f"{key}_upper"] = obs[key] - 2 * radius, obs[key] + 2 * radius
     obs[f"{key}_acceleration"] = obs[key] - obs["age"]
 
     known = units["age"].notna()
@@ -91,6 +95,10 @@ def fake_age_result(
         donors = donors.drop(columns="sample")
     grouped = obs.groupby(name, observed=True)[key]
     donors["predicted"] = grouped.mean()
+    if radius is not None:
+        donors["lower"] = donors["predicted"] - radius
+        donors["upper"] = donors["predicted"] + radius
+        params["level"] = 0.9
     donors["mean_age"] = np.where(known, units["age"].mean(), np.nan)
     donors["acceleration"] = donors["predicted"] - donors["age"]
     if not applied:

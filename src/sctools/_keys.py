@@ -18,13 +18,22 @@ class AgeClockKeys(NamedTuple):
 
     uns: str
     predicted: str
+    lower: str
+    upper: str
     acceleration: str
     fold: str
 
     @classmethod
     def of(cls, key: str = AGE_CLOCK) -> AgeClockKeys:
         """Build the names that belong to ``key``."""
-        return cls(uns=key, predicted=key, acceleration=f"{key}_acceleration", fold=f"{key}_fold")
+        return cls(
+            uns=key,
+            predicted=key,
+            lower=f"{key}_lower",
+            upper=f"{key}_upper",
+            acceleration=f"{key}_acceleration",
+            fold=f"{key}_fold",
+        )
 
 
 class AgeAccelerationKeys(NamedTuple):

@@ -19,6 +19,17 @@ def test_columns_and_index():
     assert all(df[name].dtype == "float64" for name in ("age", "predicted", "acceleration"))
 
 
+def test_intervals():
+    adata = fake_age_result(4, radius=7.0)
+    df = age_df(adata)
+    assert list(df.columns) == [
+        "donor", "cell_type", "age", "predicted", "lower", "upper", "acceleration", "fold"
+    ]  # fmt: skip
+    np.testing.assert_array_equal(df["lower"], adata.obs["age_clock_lower"])
+    np.testing.assert_array_equal(df["upper"], adata.obs["age_clock_upper"])
+    assert df["lower"].dtype == df["upper"].dtype == "float64"
+
+
 def test_sample_key_and_other_key():
     df = age_df(fake_age_result(4, n_samples=2, key="mine"), "mine")
     assert df.groupby("sample", observed=True)["donor"].nunique().eq(1).all()

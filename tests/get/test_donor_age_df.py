@@ -13,6 +13,8 @@ def test_table_of_the_result():
     adata = fake_age_result(6)
     df = donor_age_df(adata)
     pd.testing.assert_frame_equal(df, adata.uns["age_clock"]["donors"])
+    bounded = donor_age_df(fake_age_result(6, radius=7.0))
+    np.testing.assert_allclose(bounded["upper"] - bounded["lower"], 14)
     df["age"] = 0.0
     assert adata.uns["age_clock"]["donors"]["age"].gt(0).all()
 

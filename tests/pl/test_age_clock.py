@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
 
@@ -154,6 +155,55 @@ def test_kwargs_reach_the_points():
     assert to_hex(age_clock(fake_age_result(3), c="k", show=False).collections[0].get_fc()) == (
         "#000000"
     )
+
+
+def bars(ax):
+    return [c for c in ax.collections if isinstance(c, LineCollection)]
+
+
+@pytest.mark.parametrize("color", [None, "sex", "age"])
+def test_intervals_are_bars_beneath_the_points(color):
+    adata = fake_age_result(10, radius=9.0)
+    ax = age_clock(adata, color=color, show=False)
+    donors = adata.uns["age_clock"]["donors"]
+    (drawn,) = bars(ax)
+    found = np.array(drawn.get_segments())
+    ends = np.stack([donors[["age", "lower"]], donors[["age", "upper"]]], axis=1)
+    np.testing.assert_allclose(found, ends)
+    assert drawn.get_zorder() < ax.collections[0].get_zorder()
+    assert _labels(ax)[-1] == "90 % interval"
+    assert ax.get_xlim() == ax.get_ylim()
+    assert ax.get_ylim()[0] < donors["lower"].min()
+    assert ax.get_ylim()[1] > donors["upper"].max()
+
+
+def test_intervals_can_be_left_out():
+    adata = fake_age_result(10, radius=9.0)
+    adata.uns["age_clock"]["params"]["level"] = 0.975
+    assert _labels(age_clock(adata, show=False))[-1] == "97.5 % interval"
+    without = age_clock(adata, intervals=False, show=False)
+    plain = age_clock(fake_age_result(10), show=False)
+    assert bars(without) == bars(plain) == []
+    assert _labels(without) == _labels(plain)
+    assert without.get_ylim() == plain.get_ylim()
+
+
+def test_donors_without_an_interval():
+    adata = fake_age_result(10, radius=9.0)
+    donors = adata.uns["age_clock"]["donors"]
+    donors.loc["D3", ["lower", "upper"]] = np.nan
+    (drawn,) = bars(age_clock(adata, show=False))
+    assert len(drawn.get_segments()) == 9
+    donors[["lower", "upper"]] = np.nan
+    ax = age_clock(adata, show=False)
+    assert bars(ax) == []
+    assert len(_labels(ax)) == 3
+
+
+def test_many_intervals_are_thin():
+    few, many = (bars(age_clock(fake_age_result(n, radius=9.0), show=False)) for n in (100, 101))
+    assert many[0].get_linewidth()[0] < few[0].get_linewidth()[0]
+    assert many[0].get_alpha() < few[0].get_alpha() < 1
 
 
 def test_errors():

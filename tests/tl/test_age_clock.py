@@ -19,7 +19,7 @@ from sctools.tl import age_clock
 from .._clocks import QUICK, small_cohort, without_age
 from .._compare import assert_same, assert_unchanged, snapshot
 
-METRICS = ["n", "mae", "rmse", "r", "spearman", "mae_mean"]
+METRICS = ["n", "mae", "rmse", "r", "spearman", "mae_mean", "coverage", "width"]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,13 @@ def test_what_is_written(fitted):
     adata, _, unknown = fitted
     plain = small_cohort()
     assert set(adata.obs) - set(plain.obs) == {
-        "age_clock", "age_clock_acceleration", "age_clock_fold"
+        "age_clock", "age_clock_lower", "age_clock_upper", "age_clock_acceleration",
+        "age_clock_fold",
     }  # fmt: skip
     assert set(adata.uns) - set(plain.uns) == {"age_clock"}
     assert set(adata.uns["age_clock"]) == {
-        "params", "age_unit", "metrics", "donors", "coverage", "history", "acceleration"
+        "params", "age_unit", "metrics", "donors", "coverage", "history", "acceleration",
+        "genes",
     }  # fmt: skip
     no_age = adata.obs["donor_id"].isin(unknown)
     assert adata.obs["age_clock"].dtype == np.float64
@@ -66,7 +68,7 @@ def test_params(fitted):
     expected = {
         "method": "gma", "mode": "cross_fit", "age_key": "age", "donor_key": "donor_id",
         "cell_type_key": "cell_type", "covariate_keys": [], "log_normalized": False,
-        "n_folds": 3, "rng": 0,
+        "n_folds": 3, "level": 0.9, "rng": 0,
     }  # fmt: skip
     assert {name: params[name] for name in expected} == expected
     assert params["train_kwargs"] == {"max_epochs": 3, "lr": 3e-3}
@@ -78,7 +80,8 @@ def test_donor_table(fitted):
     adata, _, unknown = fitted
     donors = adata.uns["age_clock"]["donors"]
     assert list(donors.columns) == [
-        "donor", "age", "predicted", "borrowed", "mean_age", "acceleration", "fold", "n_cells"
+        "donor", "age", "predicted", "lower", "upper", "borrowed", "mean_age", "acceleration",
+        "fold", "n_cells",
     ]  # fmt: skip
     grouped = adata.obs.groupby("donor_id", observed=True)
     assert donors.index.tolist() == donors["donor"].tolist() == list(grouped.groups)
@@ -114,6 +117,8 @@ def test_metrics(fitted):
             "r": stats.pearsonr(donors["age"], donors["predicted"]).statistic,
             "spearman": stats.spearmanr(donors["age"], donors["predicted"]).statistic,
             "mae_mean": (donors["mean_age"] - donors["age"]).abs().mean(),
+            "coverage": donors["age"].between(donors["lower"], donors["upper"]).mean(),
+            "width": (donors["upper"] - donors["lower"]).median(),
         }
     )
     assert metrics["p_value"] == pytest.approx(
@@ -227,7 +232,8 @@ def test_copy_and_return_model():
     pd.testing.assert_frame_equal(copied.obs, both[0].obs)
     np.testing.assert_array_equal(copied.obs["age_clock"], adata.obs["age_clock"])
     np.testing.assert_array_equal(adata.obs["again"], adata.obs["age_clock"])
-    assert {"again", "again_fold", "again_acceleration"} < set(adata.obs)
+    names = {"again", "again_fold", "again_acceleration", "again_lower", "again_upper"}
+    assert names < set(adata.obs)
     assert "again" in adata.uns
 
 
@@ -522,14 +528,15 @@ def test_given_clock_needs_no_ages(fitted, clock):
     assert "age_clock_fold" not in adata.obs
     assert "age_clock_acceleration" not in adata.obs
     result = adata.uns["age_clock"]
-    assert set(result) == {"params", "age_unit", "coverage", "donors"}
+    assert set(result) == {"params", "age_unit", "coverage", "donors", "genes"}
     assert result["params"]["mode"] == "applied"
     assert "age_key" not in result["params"]
     assert result["coverage"] == {
         "n_genes": 150, "n_found": 150, "fraction": 1.0, "id_type": "symbol"
     }  # fmt: skip
     assert list(result["donors"].columns) == [
-        "donor", "age", "predicted", "borrowed", "mean_age", "acceleration", "n_cells"
+        "donor", "age", "predicted", "lower", "upper", "borrowed", "mean_age", "acceleration",
+        "n_cells",
     ]  # fmt: skip
     assert result["donors"]["age"].isna().all()
 
@@ -548,7 +555,7 @@ def test_given_clock_with_ages(clock):
     missing = adata.obs["age_clock_acceleration"].isna()
     assert (missing == adata.obs["donor_id"].isin(unknown)).all()
     assert set(result) == {
-        "params", "age_unit", "coverage", "donors", "metrics", "acceleration"
+        "params", "age_unit", "coverage", "donors", "metrics", "acceleration", "genes"
     }  # fmt: skip
 
 
@@ -604,6 +611,7 @@ def test_a_second_run_leaves_nothing_of_the_first(fitted, clock):
     assert "history" not in adata.uns["age_clock"]
     age_clock(adata, clock, donor_key=None)
     assert "donors" not in adata.uns["age_clock"]
+    assert not {"age_clock_lower", "age_clock_upper"} & set(adata.obs)
 
 
 def test_given_clock_with_other_column_names():

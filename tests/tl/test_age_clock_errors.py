@@ -286,11 +286,21 @@ def test_key_added(adata, clock, applied):
     adata.obs["mine_fold"] = adata.obs["donor_id"]
     message = r"`key_added='mine'` would overwrite 'mine_fold'"
     refuse(adata, ValueError, message, model, key_added="mine", donor_key="mine_fold")
+    adata.obs["mine_upper"] = adata.obs["age"]
+    message = r"`key_added='mine'` would overwrite 'mine_upper'"
+    refuse(adata, ValueError, message, model, key_added="mine", age_key="mine_upper")
 
 
 def test_batch_size(adata, clock):
     refuse(adata, ValueError, r"`batch_size` must be at least 1, found 0", clock, batch_size=0)
     refuse(adata, ValueError, r"`batch_size` must be at least 1, found 0", batch_size=0)
+
+
+@pytest.mark.parametrize("level", [0, 1, -0.1, 1.5, 90, np.nan, True, "0.9", None])
+def test_level(adata, clock, level):
+    message = r"`level`.* must lie between 0 and 1, such as 0.9; found "
+    refuse(adata, ValueError, message, level=level)
+    refuse(adata, ValueError, message, clock, level=level)
 
 
 def test_a_view_stays_a_view(adata):

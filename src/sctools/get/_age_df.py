@@ -35,6 +35,7 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     - ``cell_type``: the cell type, if one was given;
     - ``age``: the true age, if known (NaN for cells without one);
     - ``predicted``: the predicted age;
+    - ``lower``, ``upper``: the interval of the age of the cell's donor, if the clock gives one;
     - ``acceleration``: the predicted age minus the one expected at the true age, if ages are
       known (NaN for cells without one);
     - ``fold``: the cross-fitting fold that the cell was held out in, if it was cross-fitted.
@@ -57,7 +58,7 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     >>> sctools.tl.age_clock(adata, n_folds=2, train_kwargs=few)
     >>> cells = sctools.get.age_df(adata)
     >>> list(cells.columns)
-    ['donor', 'cell_type', 'age', 'predicted', 'acceleration', 'fold']
+    ['donor', 'cell_type', 'age', 'predicted', 'lower', 'upper', 'acceleration', 'fold']
     """
     params = check_result(adata, key, tool="age_clock")["params"]
     names = AgeClockKeys.of(key)
@@ -77,8 +78,10 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     if age is not None:
         columns["age"] = as_float(age)
     columns["predicted"] = as_float(adata.obs[names.predicted])
-    if names.acceleration in adata.obs.columns:
-        columns["acceleration"] = as_float(adata.obs[names.acceleration])
+    for field in ("lower", "upper", "acceleration"):
+        name = getattr(names, field)
+        if name in adata.obs.columns:
+            columns[field] = as_float(adata.obs[name])
     if names.fold in adata.obs.columns:
         columns["fold"] = adata.obs[names.fold]
     return pd.DataFrame(columns, index=adata.obs_names.copy(), copy=True)

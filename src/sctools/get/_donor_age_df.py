@@ -42,8 +42,9 @@ def donor_age_df(
     Ages are float64 in the unit of ``adata.uns[key]["age_unit"]``.
 
     Without ``groupby``, one row per donor, indexed by its name: ``donor``, ``sample`` (if used),
-    ``age``, ``predicted``, ``borrowed`` (see :func:`sctools.tl.age_clock`), ``mean_age`` (what
-    the mean-age baseline predicts), ``acceleration``, ``fold`` (if cross-fitted) and ``n_cells``;
+    ``age``, ``predicted``, ``lower`` and ``upper`` (its interval, if the clock gives one),
+    ``borrowed`` (see :func:`sctools.tl.age_clock`), ``mean_age`` (what the mean-age baseline
+    predicts), ``acceleration``, ``fold`` (if cross-fitted) and ``n_cells``;
     those on age are missing if no age is known.
 
     With ``groupby``, one row per donor and group that have cells: ``donor``, ``sample`` (if

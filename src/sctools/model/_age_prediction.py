@@ -169,8 +169,8 @@ def predict_parts(
     present: np.ndarray,
     unit: np.ndarray | None,
     labels: pd.DataFrame,
-) -> Ages:
-    """Mean age over the parts for every cell.
+) -> list[Ages]:
+    """Ages of every cell, by each part.
 
     Parameters
     ----------
@@ -195,5 +195,4 @@ def predict_parts(
     for start, block in blocks:
         for predictor in predictors:
             predictor.add(start, block)
-    ages = [p.ages_alone() if unit is None else p.ages_with_donor(unit) for p in predictors]
-    return Ages(*np.mean(ages, axis=0))
+    return [p.ages_alone() if unit is None else p.ages_with_donor(unit) for p in predictors]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._age_acceleration import age_acceleration
 from ._age_by_celltype import age_by_celltype
 from ._age_clock import age_clock
+from ._age_genes import age_genes
 from ._attention_network import attention_network
 from ._calibration import calibration
 from ._compare_clocks import compare_clocks
@@ -20,6 +21,7 @@ __all__ = [
     "age_acceleration",
     "age_by_celltype",
     "age_clock",
+    "age_genes",
     "attention_network",
     "calibration",
     "compare_clocks",

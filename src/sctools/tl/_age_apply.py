@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..pp._cohort import read_cohort
+from ._age_genes import clock_genes
+from ._age_intervals import new_intervals
 from ._age_record import Result, assess, donor_table, gene_coverage
 from ._given_clock import given_clock
 from ._params import recorded_params
@@ -39,6 +41,7 @@ def apply_clock(
     gene_key: str | None,
     min_coverage: float,
     batch_size: int,
+    level: float,
 ) -> Result:
     from ..model import AgeClock, LinearClock, PublishedClock
 
@@ -92,6 +95,21 @@ def apply_clock(
         batch_size=batch_size,
         return_specific=True,
     )
+    genes = {}
+    if isinstance(model, AgeClock) and donor_key is not None:
+        genes = clock_genes(
+            model,
+            adata,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            cell_type_key=cell_type_key,
+            covariate_keys=covariate_keys,
+            layer=layer,
+            log_normalized=log_normalized,
+            gene_key=gene_key,
+            min_coverage=min_coverage,
+            batch_size=batch_size,
+        )
     cell_type_key = cell_type_key or model.keys.get("cell_type_key")
     record: dict[str, Any] = {
         "params": recorded_params(
@@ -109,6 +127,7 @@ def apply_clock(
         ),
         "age_unit": model.age_unit,
         "coverage": gene_coverage(model, adata, gene_key, min_coverage),
+        **genes,
     }
     if not isinstance(model, AgeClock):
         record["coverage"]["categories"] = model.match_categories(
@@ -126,6 +145,17 @@ def apply_clock(
             others = known[donor[known] != donor[i]]
             mean_age[i] = cohort.age[others].mean() if len(others) else np.nan
     donors = donor_table(cohort, predicted, specific, mean_age)
+    if isinstance(model, AgeClock):  # others know no held-out donors
+        record["params"]["level"] = float(level)
+        new_intervals(
+            model,
+            adata,
+            columns,
+            donors,
+            cohort,
+            cell_type_key=record["params"].get("cell_type_key"),
+            level=level,
+        )
     columns, record = assess(columns, record, donors, cohort, held_out=False)
     if "metrics" in record:
         names = np.unique(cohort.donor[known])

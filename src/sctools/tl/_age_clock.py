@@ -21,6 +21,7 @@ from ._age_apply import (
     covariate_columns,
 )
 from ._age_cross_fit import cross_fit
+from ._age_intervals import check_level
 from ._age_record import write_result
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def age_clock(
     model_kwargs: Mapping[str, Any] | None = None,
     train_kwargs: Mapping[str, Any] | None = None,
     batch_size: int = 4096,
+    level: float = 0.9,
     key_added: str = AGE_CLOCK,
     rng: int | np.random.Generator | None = 0,
     progress_bar: bool | None = None,
@@ -111,6 +113,8 @@ def age_clock(
         Arguments for :meth:`sctools.model.AgeClock.train`. Only without ``model``.
     batch_size
         Cells that are read at a time in prediction; it never changes results.
+    level
+        Share of new donors whose age the intervals should cover, above 0 and below 1.
     key_added
         Name of the result.
     %(rng)s
@@ -128,19 +132,28 @@ def age_clock(
     with both. Written to ``adata``:
 
     - ``obs[key_added]``: predicted age, float64, in the unit of age;
+    - ``obs[key_added + "_lower"]``, ``obs[key_added + "_upper"]``: interval of the age of the
+      donor that the cell comes from, float64 (see Notes; with an :class:`~sctools.model.AgeClock`
+      and donors);
     - ``obs[key_added + "_acceleration"]``: residual of the predicted on the known age, from a line
       over donors, float64 (where ages are known);
     - ``obs[key_added + "_fold"]``: fold whose clock predicted the cell, categorical strings, NaN
       for donors without an age (after cross-fitting);
     - ``uns[key_added]``: ``params``, ``age_unit``, ``donors`` (one row per donor or sample: age,
-      predicted age, ``borrowed`` (the part of it that the donor's cells share beyond what is said
-      of each cell type by itself), ``mean_age`` of the donors it was compared with, acceleration,
-      fold, number of cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, and
-      ``mae_mean`` of the mean age; ``beats_mean``, a one-sided test over donors at 5 %% with its
-      ``p_value``; and a ``message`` in words; with a given model ``n_seen``, the donors whose names
-      it was trained on), ``coverage`` of genes (and, with a published clock, ``categories``: how
-      each label was read), ``history`` of training, and ``acceleration``
-      (intercept and slope of the line).
+      predicted age, its interval ``lower`` to ``upper``, ``borrowed`` (the part of the predicted
+      age that the donor's cells share beyond what is said of each cell type by itself),
+      ``mean_age`` of the donors it was compared with, acceleration, fold, number of cells),
+      ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, ``mae_mean`` of the mean age,
+      and of intervals, if any, ``coverage``, the share of the donors whose age they hold, and the
+      median ``width``; ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``;
+      and a ``message`` in words; with a given model ``n_seen``, the donors whose names it was
+      trained on), ``coverage`` of genes (and, with a published clock, ``categories``: how
+      each label was read), ``history`` of training, ``acceleration`` (intercept and slope of the
+      line), and ``genes`` (with an :class:`~sctools.model.AgeClock` and donors; one row per cell
+      type of at least 3 donors and gene that the clock uses: ``score``, the years by which a
+      donor's predicted age rises per standard deviation of the gene in that type, ``score_sd`` over
+      the fold clocks, ``agreement`` of their signs, and ``gene_sd``, how much the gene varies over
+      donors in those standard deviations; see :func:`sctools.get.age_genes_df`).
 
     Raises
     ------
@@ -154,14 +167,26 @@ def age_clock(
     ValueError
         Values are not counts (or not log-normalised where that is declared); fewer than 3 donors
         with an age, all ages equal, negative or unknown; a donor with two ages or without a name;
-        repeated ``var_names``; too few of the model's genes; a directory that is not a saved clock.
-        ``adata`` is then as it was.
+        repeated ``var_names``; too few of the model's genes; a directory that is not a saved
+        clock; ``level`` outside (0, 1). ``adata`` is then as it was.
 
     Notes
     -----
     The networks follow scAgeClock, without its inert attention block: G. Xie, *scAgeClock*,
     npj Aging 2026, doi:10.1038/s41514-026-00379-5. Gates per cell type, pseudocells, the ridge
     regression over donors, cross-fitting and calibration are ours; see the user guide.
+
+    Intervals are conformal over donors (Lee et al. 2023, doi:10.48550/arXiv.2306.06342): a
+    prediction plus or minus what the predictions for other donors, each by a clock that never saw
+    it, were off. They cover the ages of a share ``level`` of new donors if these could as well have
+    been among the training donors: the same kind of people, tissue and protocol. A donor's own age
+    has no part in its interval. That of a cell is for the age of the donor it comes from: it covers
+    a share ``level`` of donors for a cell drawn at random from each, and rests on errors of cells
+    of its type where at least 20 donors have it, else of all cells. For donors that no fold clock
+    saw, the mean of the fold clocks is used, which errs less than each of them; the intervals are
+    narrower by that. Bounds are NaN where there are too few donors (9 others for 0.9, 19 for 0.95)
+    or the clock does not come from cross-fitting. A :class:`~sctools.model.LinearClock` or
+    :class:`~sctools.model.PublishedClock` knows no held-out donors: no intervals are written.
 
     Examples
     --------
@@ -186,6 +211,7 @@ def age_clock(
     _keep_others(adata, keys)
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
+    check_level(level)
     check_writable(adata, copy=copy)
     if model is None:
         result = cross_fit(
@@ -201,6 +227,7 @@ def age_clock(
             model_kwargs=dict(model_kwargs or {}),
             train_kwargs=dict(train_kwargs or {}),
             batch_size=batch_size,
+            level=level,
             rng=rng,
             progress_bar=settings.progress_bar if progress_bar is None else progress_bar,
         )
@@ -223,6 +250,7 @@ def age_clock(
             gene_key=gene_key,
             min_coverage=min_coverage,
             batch_size=batch_size,
+            level=level,
         )
     clock, columns, record = result
     target = adata
@@ -238,7 +266,7 @@ def age_clock(
 
 
 def _keep_inputs(keys: AgeClockKeys, inputs: Sequence[str | None]) -> None:
-    taken = [name for name in (keys.predicted, keys.acceleration, keys.fold) if name in inputs]
+    taken = [name for name in keys[1:] if name in inputs]
     if taken:
         raise ValueError(
             f"`key_added={keys.uns!r}` would overwrite {listing(taken)} in `adata.obs`, which is "

@@ -15,6 +15,8 @@ from ..pp._cohort import BOTH_WAYS, read_ages, read_cohort
 from ..pp._expression import get_expression
 from ..pp._match_genes import check_unique_genes
 from ._age_folds import UNLABELLED, assign_folds
+from ._age_genes import clock_genes
+from ._age_intervals import cross_fitted_intervals
 from ._age_record import Result, assess, donor_table, gene_coverage, training_table
 from ._params import plain, recorded_params
 
@@ -38,6 +40,7 @@ def cross_fit(
     model_kwargs: dict[str, Any],
     train_kwargs: dict[str, Any],
     batch_size: int,
+    level: float,
     rng: int | np.random.Generator | None,
     progress_bar: bool,
 ) -> Result:
@@ -108,12 +111,24 @@ def cross_fit(
     columns = {"predicted": predicted, "fold": pd.Categorical(labels[cohort.unit], folds)}
     donors = donor_table(cohort, predicted, specific, mean_age)
     donors.insert(donors.columns.get_loc("n_cells"), "fold", pd.Categorical(labels, folds))
+    cross_fitted_intervals(
+        final,
+        work,
+        columns,
+        donors,
+        cohort,
+        fold=fold,
+        by_fold=_predict_by_fold(final, work, donor_key, sample_key, log_normalized, batch_size),
+        cell_type_key=cell_type_key,
+        level=level,
+    )
     record = {
         "params": recorded_params(
             **names._replace(layer=layer)._asdict(),
             method="gma",
             mode="cross_fit",
             n_folds=n_folds,
+            level=float(level),
             rng=rng if isinstance(rng, int | np.integer) else None,
             model_kwargs=plain(model_kwargs),
             train_kwargs=plain(train_kwargs),
@@ -121,6 +136,14 @@ def cross_fit(
         "age_unit": final.age_unit,
         "coverage": gene_coverage(final, work, None, 0.0),
         "history": training_table(clocks),
+        **clock_genes(
+            final,
+            work,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            log_normalized=log_normalized,
+            batch_size=batch_size,
+        ),
     }
     return final, *assess(columns, record, donors, cohort, held_out=True)
 
@@ -174,6 +197,27 @@ def _predict(
             batch_size=batch_size,
             return_specific=True,
         )
+
+
+def _predict_by_fold(
+    clock: AgeClock,
+    adata: AnnData,
+    donor_key: str,
+    sample_key: str | None,
+    log_normalized: bool,
+    batch_size: int,
+) -> np.ndarray:
+    """Ages by every fold clock, seen donors too: only to tell how far these clocks differ."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said before
+        parts = clock._predict_parts(
+            adata,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            log_normalized=log_normalized,
+            batch_size=batch_size,
+        )
+    return np.array([ages.predicted for ages in parts])
 
 
 def _warn_of_empty(adata: AnnData) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._keys import AgeClockKeys
 from ..pp._cohort import Cohort
+from ._age_intervals import interval_metrics
 from ._age_metrics import cohort_metrics
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Result = tuple["AgeClock | LinearClock | PublishedClock", dict[str, Any], dict[s
 def write_result(
     adata: AnnData, keys: AgeClockKeys, columns: dict[str, Any], record: dict[str, Any]
 ) -> None:
-    for field in ("predicted", "acceleration", "fold"):
+    for field in ("predicted", "lower", "upper", "acceleration", "fold"):
         name = getattr(keys, field)
         if field in columns:
             adata.obs[name] = columns[field]
@@ -54,6 +55,11 @@ def assess(
             }
         ).dropna()
         record["metrics"] = cohort_metrics(known, cells, unit=record["age_unit"], held_out=held_out)
+        if "lower" in columns:
+            bounds = pd.DataFrame({name: columns[name] for name in ("lower", "upper")})
+            bounds["donor"] = cohort.donor[cohort.unit]
+            record["metrics"]["donor"] |= interval_metrics(known)
+            record["metrics"]["cell"] |= interval_metrics(cells.join(bounds))
     if len(known) >= 3 and np.ptp(known["age"]) > 0:
         slope, intercept = np.polyfit(known["age"], known["predicted"], 1)
         record["acceleration"] = {"intercept": float(intercept), "slope": float(slope)}
