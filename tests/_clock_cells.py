@@ -20,6 +20,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "autoencoder": {"n_epochs": (5, 30), "n_pseudocells": 4, "n_inner_folds": 3},
     "xgboost": {"n_trees": (10, 40), "depths": (2,), "n_pseudocells": 4, "n_inner_folds": 3},
     "catboost": {"n_trees": (10, 40), "depths": (2,), "n_pseudocells": 4, "n_inner_folds": 3},
+    "donor_attention": {},
 }
 """Arguments of every method that fit in no time."""
 

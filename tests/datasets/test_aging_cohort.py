@@ -49,6 +49,40 @@ def test_same_seed_same_cohort():
     assert (a.X != d.X).nnz == 0
 
 
+def test_seeds_of_old_give_the_same_cohort():
+    """New arguments must not shift the draws: figures of benchmarks rest on their seeds."""
+    X = aging_cohort(5, rng=1, **SMALL).X
+    assert (X.shape, X.nnz) == ((82, 200), 9647)
+    assert X.data.sum() == 86089
+    assert X.data[::7].sum() == 12865
+    assert X.indices[::11].sum() == 86684
+
+
+def test_cells_of_the_chosen_types_age():
+    plain = aging_cohort(40, effect_size=0.3, cells_per_donor=90, rng=2)
+    every = aging_cohort(
+        40, effect_size=0.3, cells_per_donor=90, rng=2,
+        aging_cell_types=["Monocyte", "T cell", "B cell"],
+    )  # fmt: skip
+    assert (plain.X != every.X).nnz == 0
+    assert "aging_cell_types" not in plain.uns["truth"]["params"]
+    adata = aging_cohort(
+        40, effect_size=0.3, cells_per_donor=90, rng=2, aging_cell_types={"T cell"}
+    )
+    effect, all_effects = adata.varm["age_effect"], plain.varm["age_effect"]
+    np.testing.assert_array_equal(effect[:, 1], all_effects[:, 1])
+    assert not effect[:, [0, 2]].any()
+    np.testing.assert_array_equal(adata.var["is_age_gene"], effect[:, 1] != 0)
+    pd.testing.assert_frame_equal(adata.obs, plain.obs)
+    # Genes that age in T cells rise and fall with age there, and nowhere else.
+    seen = (effect[:, 1] != 0) & (np.asarray(adata.X.mean(axis=0)).ravel() > 0.5)
+    for name in ("B cell", "T cell", "Monocyte"):
+        r, _ = age_slopes(adata, name)
+        agrees = (np.sign(r[seen]) == np.sign(effect[seen, 1])).mean()
+        assert agrees > 0.95 if name == "T cell" else 0.2 < agrees < 0.8
+    assert adata.uns["truth"]["params"]["aging_cell_types"] == ["T cell"]
+
+
 def test_global_random_state_is_untouched():
     before = np.random.get_state()  # noqa: NPY002
     aging_cohort(3, **SMALL)
@@ -222,6 +256,13 @@ def test_round_trip(tmp_path, suffix):
         ({"group_acceleration": np.inf}, ValueError, "must be finite, found inf"),
         ({"group_acceleration": 5, "group_fraction": 1.0}, ValueError, "no case or no control"),
         ({"accelerated_cell_types": ["B cell"]}, ValueError, "needs `group_acceleration`"),
+        ({"aging_cell_types": "B cell"}, TypeError, "`aging_cell_types` must be a list"),
+        ({"aging_cell_types": []}, ValueError, "`aging_cell_types` must name cell types"),
+        (
+            {"aging_cell_types": ["NK cell"]},
+            ValueError,
+            "found 'NK cell'. Available: 'B cell', 'T cell', 'Monocyte'",
+        ),
         (
             {"group_acceleration": 5, "accelerated_cell_types": ["NK cell"]},
             ValueError,

@@ -202,7 +202,7 @@ def test_damaged_intervals(clock, tmp_path, value):
     clock.save(tmp_path)
     path = tmp_path / "clock.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "intervals": value}))
-    with pytest.raises(ValueError, match="not a whole saved clock"):
+    with pytest.raises(ValueError, match="not a whole saved model"):
         AgeClock.load(tmp_path)
 
 

@@ -113,14 +113,14 @@ def test_order_of_cells_changes_nothing(data, name, read):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_sparse_cells_stay_sparse(data, name, monkeypatch):
-    """Networks make single batches dense, the others nothing at all."""
+    """Networks make single batches dense and attention donors' means, the others nothing at all."""
     train, test = data
     largest = 200
     for kind in (sparse.csr_matrix, sparse.csc_matrix):
         dense = kind.toarray
 
         def guarded(self, *args, _dense=dense, **kwargs):
-            assert name in ("mlp", "autoencoder"), "made dense"
+            assert name in ("mlp", "autoencoder", "donor_attention"), "made dense"
             assert self.shape[0] <= largest, "more than a batch made dense"
             return _dense(self, *args, **kwargs)
 
@@ -285,6 +285,10 @@ def test_features_are_centred_by_training_donors_and_types_stand_side_by_side():
         ("svm", {}, ValueError, "No clock method 'svm'. Available: 'gma', 'elastic_net'"),
         ("ridge", {"input": "counts"}, ValueError, "`input` must be one of 'cells'"),
         ("gma", {"input": "sums"}, ValueError, "'gma' takes 'pseudocells' only"),
+        ("donor_attention", {"input": "sums"}, ValueError, "'donor_attention' takes 'cells' only"),
+        ("donor_attention", {"n_inner_folds": 1}, ValueError, "n_inner_folds"),
+        ("donor_attention", {"n_clusters": ()}, ValueError, "n_clusters"),
+        ("donor_attention", {"l1_ratio": 0.5}, TypeError, "l1_ratio"),
         ("ridge", {"n_inner_folds": 1}, ValueError, "n_inner_folds"),
         ("ridge", {"pseudocell_size": 0}, ValueError, "pseudocell_size"),
         ("elastic_net", {"l1_ratio": 0}, ValueError, "l1_ratio"),

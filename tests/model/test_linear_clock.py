@@ -461,7 +461,7 @@ def test_damaged_files(clock, tmp_path):
     (tmp_path / "linear_clock.json").write_text(
         '{"format": "sctools-linear-clock", "format_version": 1, "genes": []}'
     )
-    with pytest.raises(ValueError, match="not a whole saved clock"):
+    with pytest.raises(ValueError, match="not a whole saved model"):
         load_clock(tmp_path)
     (tmp_path / "linear_clock.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged or cut short"):

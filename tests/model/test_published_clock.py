@@ -292,7 +292,7 @@ def test_round_trip_of_our_own_files(network, adata, tmp_path):
     content = json.loads(file.read_text())
     for change in ({"genes": ["a"]}, {"categories": {}}, {"target_sum": -1}, {"genes": None}):
         file.write_text(json.dumps(content | change))
-        with pytest.raises(ValueError, match="not a whole saved clock"):
+        with pytest.raises(ValueError, match="not a whole saved model"):
             PublishedClock.load(tmp_path / "clock")
 
 

@@ -105,7 +105,7 @@ def test_a_whole_format_that_fits_no_clock(tmp_path):
          "keys": {}, "parts": [{"n_genes": 2, "n_members": 1, "categories": {}}]},
     ):  # fmt: skip
         write_model(AGE_CLOCK, tmp_path, description, tensors(), overwrite=True)
-        with pytest.raises(ValueError, match=r"not a whole saved clock.*do not fit together"):
+        with pytest.raises(ValueError, match=r"not a whole saved model.*do not fit together"):
             AgeClock.load(tmp_path)
 
 

@@ -255,7 +255,7 @@ def test_a_directory_that_was_cut_short(adata, clock, tmp_path, keep):
     description = tmp_path / "clock" / "clock.json"
     content = json.loads(description.read_text())
     description.write_text(json.dumps({**content, "parts": content["parts"][:1]}))
-    refuse(adata, ValueError, r"not a whole saved clock.*do not fit", tmp_path / "clock")
+    refuse(adata, ValueError, r"not a whole saved model.*do not fit", tmp_path / "clock")
 
 
 def test_training_arguments_with_a_given_clock(adata, clock):

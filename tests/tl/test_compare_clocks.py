@@ -186,6 +186,22 @@ def test_seed_decides_and_other_methods_do_not_matter():
     assert (tables[0]["donors"]["fold"] != tables[3]["donors"]["fold"]).any()
 
 
+def test_donor_attention_is_one_row_whatever_the_inputs():
+    adata = small_cohort()
+    compare_clocks(adata, ["ridge", "donor_attention"], inputs=["cells", "sums"], n_folds=3)
+    results = adata.uns["compare_clocks"]["results"]
+    assert results.index.tolist() == [
+        "ridge, cells", "ridge, sums", "donor_attention", "mean_age",
+    ]  # fmt: skip
+    assert results.loc["donor_attention", "input"] == "cells"
+    assert results.loc["donor_attention", "mae"] < 0.7 * results.loc["mean_age", "mae"]
+    assert np.isfinite(results.loc["donor_attention", "cell_mae"])
+    with pytest.raises(TypeError, match="l1_ratio"):
+        compare_clocks(
+            adata, ["donor_attention"], method_kwargs={"donor_attention": {"l1_ratio": 0.5}}
+        )
+
+
 def test_several_inputs():
     adata = small_cohort()
     compare_clocks(adata, ["pls"], inputs=["cells", "sums"], n_folds=3)

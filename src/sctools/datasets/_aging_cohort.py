@@ -34,6 +34,7 @@ def aging_cohort(
     n_age_genes: int = 60,
     effect_size: float = 0.1,
     shared_fraction: float = 0.3,
+    aging_cell_types: Collection[str] | None = None,
     n_marker_genes: int = 30,
     n_sex_genes: int = 10,
     donor_sd: float = 0.2,
@@ -81,6 +82,10 @@ def aging_cohort(
     shared_fraction
         Fraction of the age genes of a type that are age genes of every type, with the same effect.
         The others belong to one type only.
+    aging_cell_types
+        Cell types that age; the cells of the others say nothing of their donor's age. ``None``
+        means all. With ten cell types, one that ages is a tenth of the cells on average. Everything
+        else is drawn as if all aged.
     n_marker_genes
         Number of genes of each cell type raised there by 1 to 2.5 natural-log units.
     n_sex_genes
@@ -116,17 +121,18 @@ def aging_cohort(
           ``cell_type`` and, with ``group_acceleration``, ``group`` (``"case"`` or ``"control"``);
         - ``var["is_age_gene"]``: age gene of at least one cell type; ``var["is_sex_gene"]``;
         - ``varm["age_effect"]``: genes × cell types, natural-log fold per decade, columns in the
-          order of ``uns["truth"]["cell_types"]``; 0 for genes that do not age;
+          order of ``uns["truth"]["cell_types"]``; 0 for genes and types that do not age;
         - ``uns["truth"]``: ``cell_types`` (list); ``params`` (the arguments of this call, those
           that are ``None`` and ``rng`` left out); ``effective_age`` (one row per donor and cell
-          type: ``donor_id``, ``cell_type``, ``age``, ``effective_age``, ``n_cells``);
+          type, whether or not it ages: ``donor_id``, ``cell_type``, ``age``, ``effective_age``,
+          ``n_cells``);
         - ``uns["age_unit"]``: ``"years"``.
 
     Raises
     ------
     TypeError
-        If ``cell_types`` or ``accelerated_cell_types`` is a single string, or a count is not an
-        integer.
+        If ``cell_types``, ``aging_cell_types`` or ``accelerated_cell_types`` is a single string, or
+        a count is not an integer.
     ValueError
         If an argument is out of its range, cell types are repeated or unknown, or there are too few
         genes for the planted ones.
@@ -160,6 +166,8 @@ def aging_cohort(
         markers = rng.choice(n_genes, n_marker_genes, replace=False)
         profile[t, markers] += rng.uniform(*_MARKER_LOG_FOLD, n_marker_genes)
     age_effect = _age_effects(n_genes, n_types, n_age_genes, effect_size, shared_fraction, rng)
+    if aging_cell_types is not None:
+        age_effect[:, ~np.isin(types, list(aging_cell_types))] = 0
     sex_effect = np.zeros(n_genes)
     sex_genes = rng.choice(n_genes, n_sex_genes, replace=False)
     sex_effect[sex_genes] = _SEX_LOG_FOLD * rng.choice([-1, 1], n_sex_genes)
@@ -240,7 +248,7 @@ def aging_cohort(
 
 def _check(params: Mapping[str, Any]) -> None:
     """Raise ``TypeError`` or ``ValueError`` on the first argument out of its range."""
-    for name in ("cell_types", "accelerated_cell_types"):
+    for name in ("cell_types", "aging_cell_types", "accelerated_cell_types"):
         if isinstance(params[name], str):
             raise TypeError(f"`{name}` must be a list of names, found the string {params[name]!r}.")
     types = list(params["cell_types"])
@@ -285,6 +293,13 @@ def _check(params: Mapping[str, Any]) -> None:
                 "Raise `n_genes` or plant fewer genes."
             )
 
+    for name in ("aging_cell_types", "accelerated_cell_types"):
+        chosen = params[name]
+        if chosen is not None and (not chosen or not set(chosen) <= set(types)):
+            raise ValueError(
+                f"`{name}` must name cell types, found {listing(chosen)}. "
+                f"Available: {listing(types)}."
+            )
     acceleration, chosen = params["group_acceleration"], params["accelerated_cell_types"]
     if acceleration is None:
         if chosen is not None:
@@ -296,11 +311,6 @@ def _check(params: Mapping[str, Any]) -> None:
         raise ValueError(
             f"`group_fraction={params['group_fraction']}` of {params['n_donors']} donors leaves no "
             "case or no control. Expected a fraction between 0 and 1 that gives at least one each."
-        )
-    if chosen is not None and (not chosen or not set(chosen) <= set(types)):
-        raise ValueError(
-            f"`accelerated_cell_types` must name cell types, found {listing(chosen)}. "
-            f"Available: {listing(types)}."
         )
 
 

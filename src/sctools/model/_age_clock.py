@@ -44,7 +44,7 @@ from ._age_training_plan import AgeTrainingPlan
 from ._donor_batches import DonorBatches, Strata
 from ._keep_best import KeepBest
 from ._runner import EpochCounter, progress, run_training, seeded
-from ._saved_model import AGE_CLOCK, read_model, write_model
+from ._saved_model import AGE_CLOCK, fitting_files, read_model, write_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -905,16 +905,12 @@ class AgeClock(BaseModelClass):
         ValueError
             The directory is not a saved clock, or is damaged or from a newer version.
         """
-        description, tensors = read_model(AGE_CLOCK, Path(dir_path))
-        try:
+        folder = Path(dir_path)
+        description, tensors = read_model(AGE_CLOCK, folder)
+        with fitting_files(folder):
             clock = cls._restore(description, tensors)
             if "intervals" in description:  # clocks of earlier versions have none
                 clock.intervals = AgeIntervals.from_dict(description["intervals"])
-        except (AttributeError, LookupError, TypeError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"{str(dir_path)!r} is not a whole saved clock: its files do not fit together "
-                f"({error}). Save or copy it again."
-            ) from error
         return clock
 
 

@@ -29,7 +29,7 @@ from ..pp._whole_depth import WholeDepth
 from ._glmnet import INTERCEPT, read_glmnet
 from ._linear_warnings import NO_CLOCK, warn_of_depth, warn_of_few_cells, warn_of_labels
 from ._pseudocells import draw_pseudocells, mean_over_pseudocells
-from ._saved_model import LINEAR_CLOCK, read_model, write_model
+from ._saved_model import LINEAR_CLOCK, fitting_files, read_model, write_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -678,8 +678,9 @@ class LinearClock:
         ValueError
             The directory is not a saved clock, or is damaged or from a newer version.
         """
-        description, tensors = read_model(LINEAR_CLOCK, Path(dir_path))
-        try:
+        folder = Path(dir_path)
+        description, tensors = read_model(LINEAR_CLOCK, folder)
+        with fitting_files(folder):
             types, genes = description["cell_types"], description["genes"]
             table = pd.DataFrame(tensors["coefficients"].numpy(), index=genes, columns=types)
             intercepts = dict(zip(types, tensors["intercepts"].tolist(), strict=True))
@@ -689,8 +690,3 @@ class LinearClock:
                 intercepts,
                 **{name: copy.deepcopy(description[name]) for name in settings},
             )
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{str(dir_path)!r} is not a whole saved clock: its files do not fit together "
-                f"({error}). Save or copy it again."
-            ) from error

@@ -39,7 +39,7 @@ from ._prior_prediction import READ_ROWS, TARGET_SUM, PriorPredictionMixin
 from ._prior_start import principal_start
 from ._prior_training_plan import MONITOR, PriorTrainingPlan, macro_f1
 from ._runner import EpochCounter, progress, run_training, seeded
-from ._saved_model import PRIOR_TRANSFORMER, read_model, write_model
+from ._saved_model import PRIOR_TRANSFORMER, fitting_files, read_model, write_model
 from ._temperature import fit_temperature
 from ._typicality import Typicality, fit_typicality
 from ._validation_split import validation_split
@@ -561,14 +561,10 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         ValueError
             The directory is not a saved model of this class, or is damaged or from a newer version.
         """
-        description, tensors = read_model(PRIOR_TRANSFORMER, Path(dir_path))
-        try:
+        folder = Path(dir_path)
+        description, tensors = read_model(PRIOR_TRANSFORMER, folder)
+        with fitting_files(folder):
             return cls._restore(description, tensors)
-        except (AttributeError, LookupError, TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{str(dir_path)!r} is not a whole saved model: its files do not fit together "
-                f"({error}). Save or copy it again."
-            ) from error
 
     @classmethod
     def _restore(

@@ -26,7 +26,7 @@ from ..pp._clock_input import READ_ROWS
 from ..pp._expression import check_values, describe, get_expression, row_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth, median_depth
-from ._saved_model import PUBLISHED_CLOCK, read_model, write_model
+from ._saved_model import PUBLISHED_CLOCK, fitting_files, read_model, write_model
 from ._scageclock_files import (
     Table,
     read_categories,
@@ -550,16 +550,12 @@ class PublishedClock:
         ValueError
             The directory is not a saved clock, or is damaged or from a newer version.
         """
-        description, tensors = read_model(PUBLISHED_CLOCK, Path(dir_path))
-        try:
+        folder = Path(dir_path)
+        description, tensors = read_model(PUBLISHED_CLOCK, folder)
+        with fitting_files(folder):
             arguments = {name: description[name] for name in ("genes", "categories")}
             options = {name: description[name] for name in ("gene_ids", "target_sum")}
             return cls(tensors, **arguments, **options)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{str(dir_path)!r} is not a whole saved clock: its files do not fit together "
-                f"({error}). Save or copy it again."
-            ) from error
 
 
 def _check_target_sum(value: Any) -> TargetSum:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,3 +106,15 @@ def read_model(saved: SavedFormat, folder: Path) -> tuple[dict[str, Any], dict[s
             f"reads up to {saved.version}). Upgrade sctools-ml."
         )
     return description, tensors
+
+
+@contextmanager
+def fitting_files(folder: Path) -> Iterator[None]:
+    """Raise ``ValueError`` where what :func:`read_model` gave does not make a model."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{str(folder)!r} is not a whole saved model: its files do not fit together ({error}). "
+            "Save or copy it again."
+        ) from error

@@ -28,6 +28,7 @@ _NAMES = {
     "autoencoder": "Autoencoder",
     "xgboost": "XGBoost",
     "catboost": "CatBoost",
+    "donor_attention": "Donor attention",
 }
 _MEAN_AGE = "mean_age"
 _CLOCK, _BASELINE = COLORS[0], COLORS[7]

@@ -67,14 +67,18 @@ def compare_clocks(
     methods
         What to compare: ``"gma"`` (:class:`~sctools.model.AgeClock`), ``"elastic_net"``,
         ``"ridge"``, ``"pls"`` (partial least squares), ``"mlp"`` (multilayer perceptron),
-        ``"autoencoder"`` (whose latent numbers predict age), and with the extra of the same name
+        ``"autoencoder"`` (whose latent numbers predict age), ``"donor_attention"`` (ridge
+        regression on the mean over a donor's cells, weighted by how well cells of their kind tell
+        the age; ours, after Ilse, Tomczak and Welling, *Attention-based Deep Multiple Instance
+        Learning*, ICML 2018; it uses no cell types), and with the extra of the same name
         ``"xgboost"`` and ``"catboost"``. The mean age of the training donors is always added.
     inputs
         What the methods read: ``"cells"``; ``"pseudocells"``, means of 15 random cells of one donor
         and cell type; ``"sums"``, all cells of a donor and type pooled into one profile, the mean
         of their log-normalised values, with the types side by side for linear methods. Several
         inputs are tried one after the other. ``None``: sums for linear methods, cells for the
-        others, which did best in trials on simulated cohorts. ``"gma"`` has pseudocells always.
+        others, which did best in trials on simulated cohorts. ``"gma"`` has pseudocells always, and
+        ``"donor_attention"`` cells.
     age_key
         Column of ``obs`` with ages: numbers, NaN where unknown, one per donor (or sample). Donors
         without an age are left out.
@@ -99,7 +103,9 @@ def compare_clocks(
     method_kwargs
         Further arguments by method, such as ``{"gma": {"max_epochs": 20}, "elastic_net":
         {"l1_ratio": 1.0}}``: of :class:`~sctools.model.AgeClock` and its ``train`` for ``"gma"``;
-        for the others ``calibrated``, ``side_by_side``, ``pseudocell_size``, ``n_pseudocells``,
+        ``calibrated``, ``n_clusters``, which lists values to choose from, ``n_components``,
+        ``n_inner_folds`` and ``n_top_genes`` for ``"donor_attention"``; for the others
+        ``calibrated``, ``side_by_side``, ``pseudocell_size``, ``n_pseudocells``,
         ``n_inner_folds``, ``n_top_genes``, and ``l1_ratio`` (``"elastic_net"``), ``n_epochs``
         (networks), ``n_trees`` and ``depths`` (trees), which list values to choose from.
     key_added
@@ -238,7 +244,7 @@ def make_methods(
     method_kwargs: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, NamedMethod]:
     """Clock methods by the names of their rows; raise on whatever cannot be run."""
-    from ..model._clock_methods import INPUTS, METHODS, clock_method
+    from ..model._clock_methods import INPUTS, METHODS, OWN_INPUT, clock_method
 
     if isinstance(methods, str):
         raise TypeError(f"`methods` must be a list of names; write `methods=[{methods!r}]`.")
@@ -265,8 +271,9 @@ def make_methods(
     clocks = {}
     for name in methods:
         given = dict(method_kwargs.get(name, {}))
-        for choice in [None] if name == "gma" else tried:
-            row = name if name == "gma" or len(tried) == 1 else f"{name}, {choice}"
+        own = name in OWN_INPUT
+        for choice in [None] if own else tried:
+            row = name if own or len(tried) == 1 else f"{name}, {choice}"
             clocks[row] = NamedMethod(name, clock_method(name, input=choice, **given))
     return clocks
 

@@ -15,13 +15,22 @@ import numpy as np
 from ..._validate import listing
 from ._boosting import CatBoost, XGBoost
 from ._cells import ClockCells
+from ._donor_attention import DonorAttention
 from ._gma import GMA
 from ._inputs import INPUTS
 from ._linear import ElasticNetRegression, PartialLeastSquares, RidgeRegression
 from ._networks import Perceptron, SupervisedAutoencoder
 from ._tuned import Regression, TunedMethod
 
-__all__ = ["INPUTS", "METHODS", "ClockCells", "ClockMethod", "FittedClock", "clock_method"]
+__all__ = [
+    "INPUTS",
+    "METHODS",
+    "OWN_INPUT",
+    "ClockCells",
+    "ClockMethod",
+    "FittedClock",
+    "clock_method",
+]
 
 
 class FittedClock(Protocol):
@@ -56,8 +65,12 @@ _REGRESSIONS: dict[str, Callable[..., Regression]] = {
     "catboost": CatBoost,
 }
 
-METHODS = ("gma", *_REGRESSIONS)
+_OWN_INPUT: dict[str, Callable[..., ClockMethod]] = {"gma": GMA, "donor_attention": DonorAttention}
+
+METHODS = ("gma", *_REGRESSIONS, "donor_attention")
 """Names of the methods."""
+OWN_INPUT = tuple(_OWN_INPUT)
+"""Methods that read cells in a way of their own, whatever the input asked for."""
 
 
 def clock_method(name: str, *, input: str | None = None, **kwargs: Any) -> ClockMethod:
@@ -68,11 +81,13 @@ def clock_method(name: str, *, input: str | None = None, **kwargs: Any) -> Clock
     name
         One of ``METHODS``.
     input
-        One of ``INPUTS``; ``None`` takes what suits the method. ``"gma"`` has its own.
+        One of ``INPUTS``; ``None`` takes what suits the method. Those of ``OWN_INPUT`` take no
+        other than their own.
     **kwargs
         Further arguments of :class:`TunedMethod` and of the regression (``l1_ratio`` for
-        ``"elastic_net"``, ``n_epochs`` for networks, ``n_trees`` and ``depths`` for trees), or of
-        :class:`~sctools.model.AgeClock` and its ``train`` for ``"gma"``.
+        ``"elastic_net"``, ``n_epochs`` for networks, ``n_trees`` and ``depths`` for trees), of
+        :class:`DonorAttention` for ``"donor_attention"``, or of :class:`~sctools.model.AgeClock`
+        and its ``train`` for ``"gma"``.
 
     Raises
     ------
@@ -83,10 +98,11 @@ def clock_method(name: str, *, input: str | None = None, **kwargs: Any) -> Clock
     ValueError
         No such method or input, or an argument is out of range.
     """
-    if name == "gma":
-        if input not in (None, GMA.input):
-            raise ValueError(f"'gma' takes {GMA.input!r} only, found `input={input!r}`.")
-        return GMA(**kwargs)
+    if name in _OWN_INPUT:
+        method = _OWN_INPUT[name](**kwargs)
+        if input not in (None, method.input):
+            raise ValueError(f"{name!r} takes {method.input!r} only, found `input={input!r}`.")
+        return method
     if name not in _REGRESSIONS:
         raise ValueError(f"No clock method {name!r}. Available: {listing(METHODS)}.")
     regression = _REGRESSIONS[name]
