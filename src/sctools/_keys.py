@@ -22,6 +22,7 @@ class AgeClockKeys(NamedTuple):
     upper: str
     acceleration: str
     fold: str
+    weight: str
 
     @classmethod
     def of(cls, key: str = AGE_CLOCK) -> AgeClockKeys:
@@ -33,6 +34,7 @@ class AgeClockKeys(NamedTuple):
             upper=f"{key}_upper",
             acceleration=f"{key}_acceleration",
             fold=f"{key}_fold",
+            weight=f"{key}_weight",
         )
 
 

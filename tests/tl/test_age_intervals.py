@@ -117,16 +117,15 @@ def fake_cohort(n_donors=30, *, n_cells=3, n_samples=1, n_folds=5, seed=0):
 
 
 def intervals_of(cohort, fold, by_fold, predicted, level=0.9):
-    clock = SimpleNamespace(intervals=None)
     columns = {"predicted": predicted}
     mean = np.bincount(cohort.unit, weights=predicted) / np.bincount(cohort.unit)
     donors = pd.DataFrame({"predicted": mean, "rest": 0}, index=cohort.names)
     adata = SimpleNamespace(obs=None)
-    cross_fitted_intervals(
-        clock, adata, columns, donors, cohort, fold=fold, by_fold=by_fold, cell_type_key=None,
+    intervals = cross_fitted_intervals(
+        adata, columns, donors, cohort, fold=fold, by_fold=by_fold, cell_type_key=None,
         level=level,
     )  # fmt: skip
-    return clock, columns, donors
+    return SimpleNamespace(intervals=intervals), columns, donors
 
 
 def test_no_interval_uses_its_donors_own_age():

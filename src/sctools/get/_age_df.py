@@ -38,7 +38,9 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     - ``lower``, ``upper``: the interval of the age of the cell's donor, if the clock gives one;
     - ``acceleration``: the predicted age minus the one expected at the true age, if ages are
       known (NaN for cells without one);
-    - ``fold``: the cross-fitting fold that the cell was held out in, if it was cross-fitted.
+    - ``fold``: the cross-fitting fold that the cell was held out in, if it was cross-fitted;
+    - ``weight``: the weight of the cell in the age of its donor (or sample), where they sum to 1,
+      if the method has weights.
 
     Raises
     ------
@@ -84,4 +86,6 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
             columns[field] = as_float(adata.obs[name])
     if names.fold in adata.obs.columns:
         columns["fold"] = adata.obs[names.fold]
+    if names.weight in adata.obs.columns:
+        columns["weight"] = as_float(adata.obs[names.weight])
     return pd.DataFrame(columns, index=adata.obs_names.copy(), copy=True)

@@ -146,9 +146,10 @@ def _stored_genes(adata: AnnData, key: str) -> pd.DataFrame:
     missing = [name for name in _COLUMNS if name not in getattr(genes, "columns", [])]
     if missing:
         raise KeyError(
-            f"The result `adata.uns[{key!r}]` has no genes; it holds {listing(result)}. They are "
-            "written for a clock that was cross-fitted, or for a given `sctools.model.AgeClock`, "
-            "where at least 3 donors have a cell type: run "
+            f"The result `adata.uns[{key!r}]`, of the method {result['params'].get('method')!r}, "
+            f"has no genes; it holds {listing(result)}. They are written by the default method "
+            "for a clock that was cross-fitted, or for a given `sctools.model.AgeClock`, where at "
+            "least 3 donors have a cell type: run "
             f"`sctools.tl.age_clock(adata, donor_key=…, key_added={key!r})` again."
         )
     return genes

@@ -82,7 +82,8 @@ def training_history(
     KeyError
         If there is no result under ``key``, or the history has no such metric.
     ValueError
-        If nothing was trained, because a given model was applied.
+        If nothing was trained, because a given model was applied, or if the method of an age clock
+        keeps no history.
 
     Examples
     --------
@@ -117,6 +118,11 @@ def _check_history(adata: AnnData, key: str) -> pd.DataFrame:
     method = result["params"].get("method")
     tool = method if method in tools else AGE_CLOCK
     history = result.get("history")
+    if history is None and result["params"].get("mode") == "cross_fit":
+        raise ValueError(
+            f"The result {key!r} has no training history: it comes from the method {method!r}, "
+            "which keeps none. The default method of `sctools.tl.age_clock` does."
+        )
     if history is None or len(history) == 0 or not known_metrics(history):
         raise ValueError(
             f"The result {key!r} has no training history: it comes from a given model, which was "

@@ -99,7 +99,10 @@ def age_acceleration(
         Leave out of the cell types what a cell's predicted age borrows from the other cells of its
         donor (``borrowed`` in the clock's table of donors), so that a change in one cell type stays
         there. ``False`` takes ``obs[key]`` as it is: less noise, but part of a type's acceleration
-        shows in the others. A result without that column is taken as it is.
+        shows in the others. A result without that column is taken as it is. A clock that says
+        nothing of a cell type by itself (``method="ridge"``, ``"donor_attention"`` and others of
+        :func:`sctools.tl.age_clock`; ``borrowed`` is NaN) can be tested over all cells only, unless
+        ``False``: its cell types have the age of the donor, whichever cells tell it.
     age_degree
         Degree of the polynomial of age that the tests adjust for, 1 to 3. Predictions often level
         off among the youngest and oldest. 3 allows for that, which matters where groups differ in
@@ -151,8 +154,8 @@ def age_acceleration(
         apart, or has a group of fewer than three donors; ``reference`` is no group; a donor is in
         several groups, or has several values of a covariate, without samples; a covariate is
         incomplete, the same for all donors, or not to be told from the group; ``level``,
-        ``age_degree`` or ``min_cells`` is out of range; ``key_added`` is taken. ``adata`` is then
-        as it was.
+        ``age_degree`` or ``min_cells`` is out of range; ``key_added`` is taken; ``cell_type_key``
+        is given for a clock that says nothing of cell types. ``adata`` is then as it was.
 
     Notes
     -----
@@ -218,6 +221,11 @@ def age_acceleration(
         raise ValueError(
             f"`key_added={key_added!r}` would overwrite what is read here. Choose another name."
         )
+    if specific and _tells_no_types(result) and names.cell_type_key is not None:
+        if cell_type_key is not None:
+            raise ValueError(f"{_no_types(result, key)} Leave out `cell_type_key`.")
+        logger.warning("%s Only all cells are compared.", _no_types(result, key))
+        names = names._replace(cell_type_key=None)
     predicted = read_predicted(adata, key)
     cohort = read_units(adata, names)
     code, groups = read_groups(adata, groupby, names, cohort)
@@ -333,11 +341,25 @@ def _cell_types(adata: AnnData, cell_type_key: str | None) -> pd.Series:
     return cell_types
 
 
+def _tells_no_types(result: Mapping[str, Any]) -> bool:
+    """Whether all that the clock says of a cell type may come from the donor's other cells."""
+    borrowed = result.get("donors", {}).get("borrowed")
+    return borrowed is not None and len(borrowed) > 0 and bool(borrowed.isna().all())
+
+
+def _no_types(result: Mapping[str, Any], key: str) -> str:
+    return (
+        f"The result {key!r} is of the method {result['params'].get('method')!r}, which says "
+        "nothing of a cell type by itself: a donor's cells share what any of them tell "
+        "(`specific=False` takes their ages as they are)."
+    )
+
+
 def _borrowed(result: Mapping[str, Any], names: Names, cohort: Cohort) -> np.ndarray | None:
     """Part of every unit's predicted ages that its cell types share; ``None`` where unknown."""
     params, donors = result["params"], result.get("donors")
     same = all(params.get(n) == getattr(names, n) for n in ("donor_key", "sample_key"))
-    if not same or donors is None or "borrowed" not in donors:
+    if not same or donors is None or "borrowed" not in donors or _tells_no_types(result):
         return None
     values = donors["borrowed"].reindex(cohort.names).fillna(0.0)  # donors without a prediction
     return values.to_numpy(dtype=np.float64)

@@ -21,6 +21,7 @@ from ._age_apply import (
     covariate_columns,
 )
 from ._age_cross_fit import cross_fit
+from ._age_cross_fit_method import DEFAULT_METHOD, cross_fit_method, make_method
 from ._age_intervals import check_level
 from ._age_record import write_result
 
@@ -37,6 +38,7 @@ def age_clock(
     adata: AnnData,
     model: AgeClock | LinearClock | PublishedClock | str | os.PathLike[str] | None = None,
     *,
+    method: str = DEFAULT_METHOD,
     age_key: str | None = "age",
     donor_key: str | None = DEFAULT_DONOR_KEY,
     sample_key: str | None = None,
@@ -79,6 +81,15 @@ def age_clock(
         ready-made one, such as ``"scimmuaging"``, which is downloaded once (see
         :func:`sctools.model.load_clock`; a name wins over a directory called the same). ``None``
         cross-fits.
+    method
+        What is cross-fitted without ``model``. ``"gma"`` is :class:`~sctools.model.AgeClock`, to
+        which all that follows applies. The others are those of :func:`sctools.tl.compare_clocks`,
+        on the same folds: ``"elastic_net"``, ``"ridge"``, ``"pls"``, ``"mlp"``,
+        ``"autoencoder"``, ``"donor_attention"``, and with the extra of the same name ``"xgboost"``
+        and ``"catboost"``. They have neither ``covariate_keys`` nor a clock to return, no training
+        history and no genes. ``"elastic_net"``, ``"ridge"`` and ``"pls"`` pool cells and give all
+        cells of a donor its age, unless ``model_kwargs={"input": "cells"}``.
+        ``"donor_attention"`` also tells how much each cell weighs in the age of its donor.
     age_key
         Column of ``obs`` with ages: numbers, NaN where unknown, one per donor (or sample). The unit
         is ``adata.uns["age_unit"]``, years where that is missing. With a ``model`` the column may
@@ -95,6 +106,7 @@ def age_clock(
     covariate_keys
         Further categorical columns of ``obs`` to predict from, such as ``["sex"]``. With a
         ``model`` the names used in training are taken; a mapping names other columns for them.
+        Only for ``"gma"``.
     layer
         Layer with counts. ``None`` reads ``adata.X``.
     log_normalized
@@ -108,9 +120,12 @@ def age_clock(
     n_folds
         Number of donor folds, at least 2; never more than donors.
     model_kwargs
-        Arguments for :class:`~sctools.model.AgeClock`. Only without ``model``.
+        Arguments for :class:`~sctools.model.AgeClock`, or for another method those of
+        ``method_kwargs`` in :func:`sctools.tl.compare_clocks`, and ``input``, what it reads. Only
+        without ``model``.
     train_kwargs
-        Arguments for :meth:`sctools.model.AgeClock.train`. Only without ``model``.
+        Arguments for :meth:`sctools.model.AgeClock.train`. Only without ``model``, and for
+        ``"gma"``.
     batch_size
         Cells that are read at a time in prediction; it never changes results.
     level
@@ -124,7 +139,7 @@ def age_clock(
         Work on a copy and return it.
     return_model
         Return the clock: the given one, or one that predicts the mean of the fold clocks
-        (:meth:`sctools.model.AgeClock.split` gives these back).
+        (:meth:`sctools.model.AgeClock.split` gives these back). Only for ``"gma"``.
 
     Returns
     -------
@@ -133,26 +148,30 @@ def age_clock(
 
     - ``obs[key_added]``: predicted age, float64, in the unit of age;
     - ``obs[key_added + "_lower"]``, ``obs[key_added + "_upper"]``: interval of the age of the
-      donor that the cell comes from, float64 (see Notes; with an :class:`~sctools.model.AgeClock`
-      and donors);
+      donor that the cell comes from, float64 (see Notes; after cross-fitting, or with an
+      :class:`~sctools.model.AgeClock` and donors);
     - ``obs[key_added + "_acceleration"]``: residual of the predicted on the known age, from a line
       over donors, float64 (where ages are known);
     - ``obs[key_added + "_fold"]``: fold whose clock predicted the cell, categorical strings, NaN
       for donors without an age (after cross-fitting);
+    - ``obs[key_added + "_weight"]``: weight of the cell in the age of its donor (of its sample,
+      with ``sample_key``), float64, above 0; they sum to 1 over the donor's (or sample's) cells,
+      and come from the clock or clocks that predicted it (``"donor_attention"`` only);
     - ``uns[key_added]``: ``params``, ``age_unit``, ``donors`` (one row per donor or sample: age,
       predicted age, its interval ``lower`` to ``upper``, ``borrowed`` (the part of the predicted
-      age that the donor's cells share beyond what is said of each cell type by itself),
-      ``mean_age`` of the donors it was compared with, acceleration, fold, number of cells),
-      ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, ``mae_mean`` of the mean age,
-      and of intervals, if any, ``coverage``, the share of the donors whose age they hold, and the
-      median ``width``; ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``;
-      and a ``message`` in words; with a given model ``n_seen``, the donors whose names it was
-      trained on), ``coverage`` of genes (and, with a published clock, ``categories``: how
-      each label was read), ``history`` of training, ``acceleration`` (intercept and slope of the
-      line), and ``genes`` (with an :class:`~sctools.model.AgeClock` and donors; one row per cell
-      type of at least 3 donors and gene that the clock uses: ``score``, the years by which a
-      donor's predicted age rises per standard deviation of the gene in that type, ``score_sd`` over
-      the fold clocks, ``agreement`` of their signs, and ``gene_sd``, how much the gene varies over
+      age that the donor's cells share beyond what is said of each cell type by itself; NaN where
+      nothing is, with pooled cells as input and with ``"donor_attention"``), ``mean_age`` of the
+      donors it was compared with, acceleration, fold, number of cells), ``metrics`` (``donor`` and
+      ``cell``: n, mae, rmse, r, spearman, ``mae_mean`` of the mean age, and of intervals, if any,
+      ``coverage``, the share of the donors whose age they hold, and the median ``width``;
+      ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``; and a ``message``
+      in words; with a given model ``n_seen``, the donors whose names it was trained on),
+      ``coverage`` of genes (and, with a published clock, ``categories``: how each label was read),
+      ``history`` of training (of ``"gma"``), ``acceleration`` (intercept and slope of the line),
+      and ``genes`` (with an :class:`~sctools.model.AgeClock` and donors; one row per cell type of
+      at least 3 donors and gene that the clock uses: ``score``, the years by which a donor's
+      predicted age rises per standard deviation of the gene in that type, ``score_sd`` over the
+      fold clocks, ``agreement`` of their signs, and ``gene_sd``, how much the gene varies over
       donors in those standard deviations; see :func:`sctools.get.age_genes_df`).
 
     Raises
@@ -161,10 +180,12 @@ def age_clock(
         A column or layer is missing, or there are neither ages nor a model.
     OSError
         A ready-made clock could not be downloaded, or needs local files; ``ImportError`` where the
-        extra ``clocks`` is missing.
+        extra ``clocks``, or that of a ``method``, is missing.
     TypeError
-        Ages are not numbers, or ``model`` is not a clock.
+        Ages are not numbers, ``model`` is not a clock, or ``method`` has no such argument.
     ValueError
+        ``method`` is unknown, or given with what it does not take (``model``, ``covariate_keys``,
+        ``train_kwargs``, ``return_model``).
         Values are not counts (or not log-normalised where that is declared); fewer than 3 donors
         with an age, all ages equal, negative or unknown; a donor with two ages or without a name;
         repeated ``var_names``; too few of the model's genes; a directory that is not a saved
@@ -174,7 +195,10 @@ def age_clock(
     -----
     The networks follow scAgeClock, without its inert attention block: G. Xie, *scAgeClock*,
     npj Aging 2026, doi:10.1038/s41514-026-00379-5. Gates per cell type, pseudocells, the ridge
-    regression over donors, cross-fitting and calibration are ours; see the user guide.
+    regression over donors, cross-fitting and calibration are ours; see the user guide. So is
+    ``"donor_attention"``, after M. Ilse, J. Tomczak, M. Welling, *Attention-based Deep Multiple
+    Instance Learning*, ICML 2018, PMLR 80:2127. Its weights say where the method looks, and prove
+    nothing about a cell; where they are all equal, no cells were found to tell more than others.
 
     Intervals are conformal over donors (Lee et al. 2023, doi:10.48550/arXiv.2306.06342): a
     prediction plus or minus what the predictions for other donors, each by a clock that never saw
@@ -198,6 +222,11 @@ def age_clock(
     np.True_
     >>> sorted(adata.uns["age_clock"]["metrics"])
     ['beats_mean', 'cell', 'donor', 'message', 'p_value']
+
+    >>> sctools.tl.age_clock(adata, method="donor_attention", n_folds=2, key_added="attention")
+    >>> weight = adata.obs.groupby("donor_id", observed=True)["attention_weight"].sum()
+    >>> weight.round(6).unique()
+    array([1.])
     """
     keys = AgeClockKeys.of(check_key_added(adata, key_added))
     inputs = [
@@ -212,8 +241,35 @@ def age_clock(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
     check_level(level)
+    clock_method = make_method(
+        method,
+        has_model=model is not None,
+        covariate_keys=covariate_keys,
+        model_kwargs=dict(model_kwargs or {}),
+        train_kwargs=train_kwargs,
+        return_model=return_model,
+    )
     check_writable(adata, copy=copy)
-    if model is None:
+    shown = settings.progress_bar if progress_bar is None else progress_bar
+    result: tuple[Any, dict[str, Any], dict[str, Any]]
+    if clock_method is not None:
+        result = cross_fit_method(
+            adata,
+            clock_method,
+            method,
+            age_key=age_key,
+            donor_key=donor_key,
+            sample_key=sample_key,
+            cell_type_key=_default_cell_type(adata, cell_type_key),
+            layer=layer,
+            log_normalized=log_normalized,
+            n_folds=n_folds,
+            model_kwargs=dict(model_kwargs or {}),
+            level=level,
+            rng=rng,
+            progress_bar=shown,
+        )
+    elif model is None:
         result = cross_fit(
             adata,
             age_key=age_key,
@@ -229,7 +285,7 @@ def age_clock(
             batch_size=batch_size,
             level=level,
             rng=rng,
-            progress_bar=settings.progress_bar if progress_bar is None else progress_bar,
+            progress_bar=shown,
         )
     else:
         if model_kwargs or train_kwargs:

@@ -17,7 +17,13 @@ from ..pp._match_genes import check_unique_genes
 from ._age_folds import UNLABELLED, assign_folds
 from ._age_genes import clock_genes
 from ._age_intervals import cross_fitted_intervals
-from ._age_record import Result, assess, donor_table, gene_coverage, training_table
+from ._age_record import (
+    Result,
+    assess,
+    cross_fitted_tables,
+    gene_coverage,
+    training_table,
+)
 from ._params import plain, recorded_params
 
 if TYPE_CHECKING:
@@ -44,15 +50,7 @@ def cross_fit(
     rng: int | np.random.Generator | None,
     progress_bar: bool,
 ) -> Result:
-    if age_key is None:
-        raise ValueError(f"Neither ages nor a trained clock were given. {BOTH_WAYS}")
-    check_obs_key(adata, age_key, argument="age_key", mend=BOTH_WAYS)
-    if donor_key is None:
-        raise ValueError(
-            "Cross-fitting needs donors: name their column with `donor_key=`. Without donors only "
-            "a trained clock can be applied (`model=`)."
-        )
-    check_obs_key(adata, donor_key, argument="donor_key", mend=BOTH_WAYS)
+    age_key, donor_key = check_trained_on(adata, age_key, donor_key)
     _check_n_folds(n_folds)
     from ..model import AgeClock
     from ..model._age_clock import MAX_EPOCHS
@@ -74,7 +72,7 @@ def cross_fit(
     cohort = read_cohort(work, age_key=age_key, donor_key=donor_key, sample_key=sample_key)
     generator = np.random.default_rng(rng)
     fold, n_folds = assign_folds(cohort, n_folds, generator)
-    cell_fold, mean_age = fold[cohort.unit], np.full(cohort.n_units, np.nan)
+    cell_fold = fold[cohort.unit]
     known = np.isfinite(cohort.age)
 
     predicted, specific = np.full((2, adata.n_obs), np.nan)
@@ -96,23 +94,15 @@ def cross_fit(
             predicted[rows], specific[rows] = _predict(
                 clock, work[rows], donor_key, sample_key, log_normalized, batch_size
             )
-            mean_age[fold == k] = cohort.age[(fold != k) & known].mean()
     final = AgeClock.average(clocks)
-    _warn_of_empty(work)
+    warn_of_empty(work.X, "their ages rest on the donor and the covariates alone")
     rows = np.flatnonzero(cell_fold == UNLABELLED)
     if len(rows):
         predicted[rows], specific[rows] = _predict(
             final, work[rows], donor_key, sample_key, log_normalized, batch_size, unseen=True
         )
-        mean_age[fold == UNLABELLED] = cohort.age[known].mean()
-
-    labels = np.array([None if k == UNLABELLED else str(k) for k in fold], dtype=object)
-    folds = [str(k) for k in range(n_folds)]
-    columns = {"predicted": predicted, "fold": pd.Categorical(labels[cohort.unit], folds)}
-    donors = donor_table(cohort, predicted, specific, mean_age)
-    donors.insert(donors.columns.get_loc("n_cells"), "fold", pd.Categorical(labels, folds))
-    cross_fitted_intervals(
-        final,
+    columns, donors = cross_fitted_tables(cohort, fold, n_folds, predicted, specific)
+    final.intervals = cross_fitted_intervals(
         work,
         columns,
         donors,
@@ -146,6 +136,20 @@ def cross_fit(
         ),
     }
     return final, *assess(columns, record, donors, cohort, held_out=True)
+
+
+def check_trained_on(adata: AnnData, age_key: str | None, donor_key: str | None) -> tuple[str, str]:
+    """Raise unless there are columns with ages and donors, without which there is no training."""
+    if age_key is None:
+        raise ValueError(f"Neither ages nor a trained clock were given. {BOTH_WAYS}")
+    check_obs_key(adata, age_key, argument="age_key", mend=BOTH_WAYS)
+    if donor_key is None:
+        raise ValueError(
+            "Cross-fitting needs donors: name their column with `donor_key=`. Without donors only "
+            "a trained clock can be applied (`model=`)."
+        )
+    check_obs_key(adata, donor_key, argument="donor_key", mend=BOTH_WAYS)
+    return age_key, donor_key
 
 
 def _train(
@@ -220,13 +224,12 @@ def _predict_by_fold(
     return np.array([ages.predicted for ages in parts])
 
 
-def _warn_of_empty(adata: AnnData) -> None:
+def warn_of_empty(x: Any, consequence: str) -> None:
     """Warn once of cells without counts, not once per fold."""
-    empty = int((np.asarray(adata.X.sum(axis=1)).ravel() == 0).sum())
+    empty = int((np.asarray(x.sum(axis=1)).ravel() == 0).sum())
     if empty:
         warnings.warn(
-            f"{empty} cells have no counts; their ages rest on the donor and the covariates alone. "
-            "Consider `scanpy.pp.filter_cells`.",
+            f"{empty} cells have no counts; {consequence}. Consider `scanpy.pp.filter_cells`.",
             UserWarning,
             stacklevel=4,
         )

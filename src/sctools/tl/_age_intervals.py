@@ -32,7 +32,6 @@ def check_level(level: Any) -> None:
 
 
 def cross_fitted_intervals(
-    clock: AgeClock,
     adata: AnnData,
     columns: dict[str, Any],
     donors: pd.DataFrame,
@@ -42,13 +41,11 @@ def cross_fitted_intervals(
     by_fold: np.ndarray,
     cell_type_key: str | None,
     level: float,
-) -> None:
-    """Add intervals to ``columns`` and ``donors``; give the clock what it needs for new donors.
+) -> AgeIntervals:
+    """Add intervals to ``columns`` and ``donors``; return what a clock needs for new donors.
 
     Parameters
     ----------
-    clock
-        The average of the fold clocks.
     adata
         The cells.
     columns
@@ -83,14 +80,15 @@ def cross_fitted_intervals(
         by_fold=by_fold,
         label=_cell_types(adata, cell_type_key),
     )
-    clock.intervals = AgeIntervals.fit(units, cells)
+    intervals = AgeIntervals.fit(units, cells)
     held_out = fold >= 0
     n_others = len(np.unique(donor[held_out])) - 1
     _tell_of_few(n_others, level, "other donors")
     radii = held_out_radii(units, level), held_out_radii(cells, level)
-    new = _new_radii(clock.intervals, cohort, cells.label, level)
+    new = _new_radii(intervals, cohort, cells.label, level)
     chosen = (held_out, held_out[unit])
     _add_bounds(columns, donors, *map(np.where, chosen, radii, new))
+    return intervals
 
 
 def new_intervals(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..model import AgeClock, LinearClock, PublishedClock
+    from ..pp._match_genes import GeneMatch
 
 Result = tuple["AgeClock | LinearClock | PublishedClock", dict[str, Any], dict[str, Any]]
 """The clock, the columns for ``obs`` (by field of the keys) and the record for ``uns``."""
@@ -25,7 +26,7 @@ Result = tuple["AgeClock | LinearClock | PublishedClock", dict[str, Any], dict[s
 def write_result(
     adata: AnnData, keys: AgeClockKeys, columns: dict[str, Any], record: dict[str, Any]
 ) -> None:
-    for field in ("predicted", "lower", "upper", "acceleration", "fold"):
+    for field in ("predicted", "lower", "upper", "acceleration", "fold", "weight"):
         name = getattr(keys, field)
         if field in columns:
             adata.obs[name] = columns[field]
@@ -85,6 +86,33 @@ def donor_table(
     return table
 
 
+def cross_fitted_tables(
+    cohort: Cohort, fold: np.ndarray, n_folds: int, predicted: np.ndarray, specific: np.ndarray
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Columns for ``obs`` and the donor table of predictions by the other folds.
+
+    Parameters
+    ----------
+    cohort
+        Donors or samples.
+    fold
+        Fold of every unit, negative for donors that all folds left out.
+    n_folds
+        Number of folds.
+    predicted, specific
+        Age of every cell, and what is said of its cell type by itself (NaN where nothing is).
+    """
+    known, mean_age = np.isfinite(cohort.age), np.full(cohort.n_units, np.nan)
+    for k in np.unique(fold):
+        mean_age[fold == k] = cohort.age[(fold != k) & known].mean()
+    labels = np.array([None if k < 0 else str(k) for k in fold], dtype=object)
+    folds = [str(k) for k in range(n_folds)]
+    columns = {"predicted": predicted, "fold": pd.Categorical(labels[cohort.unit], folds)}
+    donors = donor_table(cohort, predicted, specific, mean_age)
+    donors.insert(donors.columns.get_loc("n_cells"), "fold", pd.Categorical(labels, folds))
+    return columns, donors
+
+
 def _unit_means(values: np.ndarray, cohort: Cohort) -> np.ndarray:
     """Mean over the cells of each unit that have a value, NaN where none has."""
     has = np.isfinite(values)
@@ -109,7 +137,10 @@ def gene_coverage(
     gene_key: str | None,
     min_coverage: float,
 ) -> dict[str, Any]:
-    match = clock.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
+    return match_coverage(clock.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage))
+
+
+def match_coverage(match: GeneMatch) -> dict[str, Any]:
     return {
         "n_genes": match.n_genes,
         "n_found": match.n_found,

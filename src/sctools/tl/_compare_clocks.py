@@ -12,14 +12,12 @@ import pandas as pd
 from .._docs import docs
 from .._keys import CLOCK_COMPARISON
 from .._settings import settings
-from .._validate import check_key_added, check_obs_key, check_writable, listing
-from ..pp._categories import as_labels
-from ..pp._clock_input import READ_ROWS, ClockInput
-from ..pp._cohort import Cohort, read_ages, read_cohort
-from ..pp._expression import Normalizer, row_blocks
+from .._validate import check_key_added, check_writable, listing
+from ..pp._clock_input import ClockInput
 from ._age_apply import DEFAULT_CELL_TYPE_KEY, DEFAULT_DONOR_KEY
+from ._age_cells import read_clock_cells
 from ._age_clock import _default_cell_type
-from ._age_cross_fit import _check_n_folds, _light_copy
+from ._age_cross_fit import _check_n_folds
 from ._age_folds import assign_folds
 from ._clock_scores import LEVEL, MEAN_AGE, score_clocks
 from ._params import plain, recorded_params
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..model._clock_methods import ClockCells, ClockMethod
-
-TARGET_SUM = 1e4
-"""Depth of a cell in counts, as the clock's default."""
 
 
 @docs.dedent
@@ -282,36 +277,10 @@ def read_folds(
     adata: AnnData, names: ClockInput, n_folds: int, rng: np.random.Generator
 ) -> DonorFolds:
     """Check and normalise the cells of donors with a known age, and deal the donors out."""
-    from scipy import sparse
-
-    from ..model._clock_methods import ClockCells
-
-    keys = {name: getattr(names, name) for name in ("age_key", "donor_key")}
-    keys |= {name: getattr(names, name) for name in ("sample_key", "cell_type_key")}
-    for argument, key in keys.items():
-        if key is not None or argument in ("age_key", "donor_key"):
-            check_obs_key(adata, key, argument=argument)
-    work = _light_copy(adata, list(keys.values()), names.layer)
-    work.obs[names.age_key] = read_ages(work, names.age_key)
-    names._replace(layer=None).check(work)
-    cohort: Cohort = read_cohort(
-        work, age_key=names.age_key, donor_key=names.donor_key, sample_key=names.sample_key
-    )
+    cells, cohort = read_clock_cells(adata, names)
     fold, n_folds = assign_folds(cohort, n_folds, rng)
-    normalize = Normalizer(
-        np.arange(work.n_vars),
-        work.n_vars,
-        target_sum=TARGET_SUM,
-        log_normalized=names.log_normalized,
-    )
-    blocks = [normalize(block)[0] for _, block in row_blocks(work.X, READ_ROWS)]
-    labels = None
-    if names.cell_type_key is not None:
-        labels = as_labels(work.obs[names.cell_type_key]).to_numpy(dtype=object)
     known = np.flatnonzero(np.isfinite(cohort.age))
-    cells = ClockCells(
-        sparse.vstack(blocks, format="csr"), cohort.unit, labels, cohort.donor, cohort.age
-    ).of_units(known)
+    cells = cells.of_units(known)
     donors = pd.DataFrame({"donor": cohort.donor[known]}, index=cohort.names[known].astype(str))
     if cohort.sample is not None:
         donors["sample"] = cohort.sample[known]

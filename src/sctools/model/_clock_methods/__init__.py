@@ -44,6 +44,10 @@ class FittedClock(Protocol):
         """Age of every cell; ``None`` where the method cannot tell cells apart."""
         ...
 
+    def predict_specific(self, cells: ClockCells) -> np.ndarray | None:
+        """Age of every cell that borrows nothing from other cell types; ``None`` where unknown."""
+        ...
+
 
 class ClockMethod(Protocol):
     """A way to make a clock."""

@@ -83,6 +83,9 @@ class DonorAttentionClock:
         deviation = min(1.0, self.slope) * self._sd * share * (raw - mean[unit])
         return self._age(raw, attention, unit)[unit] + deviation
 
+    def predict_specific(self, cells: ClockCells) -> None:
+        """Return ``None``: cells of little attention have the age that others tell."""
+
     def _age(self, raw: np.ndarray, attention: np.ndarray, unit: np.ndarray) -> np.ndarray:
         told = np.bincount(unit, weights=attention * raw)
         return self._intercept + self._sd * self.slope * told
@@ -96,6 +99,9 @@ class UniformClock(ConstantClock):
     def weights(self, cells: ClockCells) -> np.ndarray:
         """Return one over the number of cells of the unit."""
         return _softmax(np.zeros(len(cells.unit)), cells.unit)
+
+    def predict_specific(self, cells: ClockCells) -> None:
+        """Return ``None``, as the clock that has learned something."""
 
 
 class DonorAttention:

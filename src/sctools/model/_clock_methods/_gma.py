@@ -27,14 +27,25 @@ class FittedGMA:
 
     def predict_cells(self, cells: ClockCells) -> np.ndarray:
         """Age of every cell."""
+        return self._predict(cells)[0]
+
+    def predict_specific(self, cells: ClockCells) -> np.ndarray:
+        """Age of every cell from its own cell type in its unit alone."""
+        return self._predict(cells)[1]
+
+    def _predict(self, cells: ClockCells) -> tuple[np.ndarray, np.ndarray]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*have no counts in the clock's genes.*")
             # A fold may lack a label that the cohort has: no news to the user.
             warnings.filterwarnings("ignore", message=".*were not seen in training.*")
-            ages = self.clock.predict(
-                _as_anndata(cells), donor_key="donor", sample_key="unit", log_normalized=True
+            predicted, specific = self.clock.predict(
+                _as_anndata(cells),
+                donor_key="donor",
+                sample_key="unit",
+                log_normalized=True,
+                return_specific=True,
             )
-        return np.asarray(ages)
+        return predicted, specific
 
 
 class GMA:

@@ -110,15 +110,30 @@ class TunedClock:
         """
         if self.method.input == "sums":
             return None
+        raw = self._of_cells(cells)
+        mean = np.bincount(cells.unit, weights=raw) / np.bincount(cells.unit)
+        deviation = min(1.0, self._line[0]) * (raw - mean[cells.unit])
+        return self.predict(cells)[cells.unit] + deviation * self._fitted.sd
+
+    def predict_specific(self, cells: ClockCells) -> np.ndarray | None:
+        """Age of every cell by itself, which differs from the above by one number per unit.
+
+        ``None`` with pooled cells as input.
+        """
+        if self.method.input == "sums":
+            return None
+        slope, center = self._line
+        deviation = min(1.0, slope) * (self._of_cells(cells) - center)
+        return self._fitted.mean + deviation * self._fitted.sd
+
+    def _of_cells(self, cells: ClockCells) -> np.ndarray:
         kind = kind_codes(cells.cell_type, self.kinds, len(cells.unit))
         raw = np.empty(len(cells.unit))
         for start, block in row_blocks(cells.x[:, self.genes], READ_ROWS):
             rows = slice(start, start + block.shape[0])
             part = every_cell(block, cells.unit[rows], kind[rows])
             raw[rows] = self._fitted.of_examples(part)[self.best]
-        mean = np.bincount(cells.unit, weights=raw) / np.bincount(cells.unit)
-        deviation = min(1.0, self._line[0]) * (raw - mean[cells.unit])
-        return self.predict(cells)[cells.unit] + deviation * self._fitted.sd
+        return raw
 
     def _asked(self, cells: ClockCells) -> Examples:
         kind = kind_codes(cells.cell_type, self.kinds, len(cells.unit))
@@ -142,6 +157,10 @@ class ConstantClock(NamedTuple):
     def predict_cells(self, cells: ClockCells) -> np.ndarray:
         """Return the mean age for every cell."""
         return np.full(len(cells.unit), self.age)
+
+    def predict_specific(self, cells: ClockCells) -> np.ndarray | None:
+        """Return the mean age for every cell."""
+        return self.predict_cells(cells)
 
 
 class TunedMethod:
