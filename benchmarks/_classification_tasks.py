@@ -242,12 +242,39 @@ def table(results: Path, figure: Path) -> None:
     summary = pd.concat([means, sds, grouped.size().rename("n_runs")], axis=1).reset_index()
     print(summary.to_string(index=False, float_format="%.3f"))
     summary.to_csv(results / "classification.csv", index=False, float_format="%.4f")
+    differences = paired(rows)
+    if len(differences):
+        print(f"\nAccuracy of 'hard' less that of others\n{differences.to_string(index=False)}")
+        differences.to_csv(results / "classification_paired.csv", index=False)
     baron = rows[rows["data"] == "Baron"]
     if len(baron):
         drawn = sctools.pl.compare_priors(baron, show=False, return_fig=True)
         figure.parent.mkdir(parents=True, exist_ok=True)
         drawn.savefig(figure, dpi=150, bbox_inches="tight")
         print(f"wrote {figure}")
+
+
+def paired(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of ``"hard"`` less that of every other mode on the same splits.
+
+    Mean and standard error over the splits that both have; one split has no standard error.
+    """
+    found = []
+    for (name, n_labels), part in rows.groupby(["data", "n_labels"], sort=False):
+        wide = part.pivot(index="seed", columns="mode", values="accuracy")
+        for mode in wide.columns.drop("hard", errors="ignore") if "hard" in wide else ():
+            difference = (wide["hard"] - wide[mode]).dropna()
+            found.append(
+                {
+                    "data": name,
+                    "n_labels": n_labels,
+                    "mode": mode,
+                    "difference": round(difference.mean(), 4),
+                    "standard_error": round(difference.sem(), 4),
+                    "n_splits": len(difference),
+                }
+            )
+    return pd.DataFrame(found)
 
 
 TASKS: dict[str, Callable[..., pd.DataFrame | None]] = {

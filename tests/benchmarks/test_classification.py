@@ -462,6 +462,19 @@ def test_table_has_means_and_standard_deviations(tasks, tmp_path, capsys):
     assert "0.625" in capsys.readouterr().out
 
 
+def test_differences_are_paired_by_split(tasks):
+    hard = runs(accuracy=(0.5, 0.75, 1.0))
+    # In another order, with a split more and one less: the same splits are to be compared.
+    other = runs(mode="none", accuracy=(0.25, 0.25, 0.0, 0.0)).drop(index=2)[::-1]
+    rows = pd.concat([hard, other, runs("Kang", mode="none"), runs("PBMC")])
+    found = tasks.paired(rows)
+    assert list(found["data"]) == ["Baron"]  # elsewhere there is nothing to compare
+    row = found.iloc[0]
+    assert (row["mode"], row["n_labels"], row["n_splits"]) == ("none", 50, 2)
+    assert row["difference"] == pytest.approx((0.25 + 0.5) / 2)
+    assert row["standard_error"] == pytest.approx(0.125)
+
+
 def test_figure_shows_baron_alone(tasks, tmp_path, monkeypatch):
     drawn = []
     real = sctools.pl.compare_priors

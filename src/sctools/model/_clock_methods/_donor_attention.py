@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +13,15 @@ from .._calibration import shrunk_line
 from ._cells import ClockCells
 from ._donor_attention_clusters import SoftClusters
 from ._donor_attention_ridge import PENALTIES, evidence, fit_unit_ridge
-from ._tuned import ConstantClock, _can_learn, check_grid, inner_folds
+from ._tuned import (
+    ConstantClock,
+    _can_learn,
+    ages_to_learn,
+    check_counts,
+    check_grid,
+    check_inner_folds,
+    inner_folds,
+)
 
 N_CLUSTERS = (8, 16, 32)
 POWERS = (1, 2, 4)
@@ -155,14 +163,8 @@ class DonorAttention:
         n_top_genes: int = 2000,
     ) -> None:
         self.n_clusters = check_grid("n_clusters", n_clusters)
-        numbers: dict[str, Any] = {
-            "n_components": n_components,
-            "n_inner_folds - 1": n_inner_folds - 1,
-            "n_top_genes": n_top_genes,
-        }
-        for name, value in numbers.items():
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1, found {value}.")
+        check_counts(n_components=n_components, n_top_genes=n_top_genes)
+        check_inner_folds(n_inner_folds)
         self.calibrated = calibrated
         self.n_components = n_components
         self.n_inner_folds = n_inner_folds
@@ -189,15 +191,14 @@ class DonorAttention:
         ValueError
             If the ages are missing.
         """
-        if cells.age is None or not np.isfinite(cells.age).all():
-            raise ValueError("Training needs the age of every unit.")
+        known = ages_to_learn(cells)
         rng = np.random.default_rng(rng)
         donor = np.unique(cells.donor, return_inverse=True)[1]
-        mean, sd = float(cells.age.mean()), float(cells.age.std())
-        if not _can_learn(cells.age, donor):
+        mean, sd = float(known.mean()), float(known.std())
+        if not _can_learn(known, donor):
             return UniformClock(mean)
         genes = top_genes(cells.x, self.n_top_genes)
-        age = (cells.age - mean) / sd
+        age = (known - mean) / sd
         folds = inner_folds(donor, self.n_inner_folds, rng)
         search = _Search(cells.x[:, genes], cells.unit, age, donor)
         search.add_clusters(self.n_clusters, self.n_components, rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,26 @@ def check_grid(name: str, values: Sequence[int]) -> tuple[int, ...]:
     if not grid or any(int(value) != value or value < 1 for value in grid):
         raise ValueError(f"`{name}` must list whole numbers of at least 1, found {values!r}.")
     return tuple(int(value) for value in grid)
+
+
+def check_counts(**numbers: int) -> None:
+    """Raise ``ValueError`` unless each is at least 1."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1, found {value}.")
+
+
+def check_inner_folds(n_inner_folds: int) -> None:
+    """Raise ``ValueError`` where training donors cannot be split."""
+    if n_inner_folds < 2:
+        raise ValueError(f"`n_inner_folds` must be at least 2, found {n_inner_folds}.")
+
+
+def ages_to_learn(cells: ClockCells) -> np.ndarray:
+    """Age of every unit; raise ``ValueError`` where one is missing."""
+    if cells.age is None or not np.isfinite(cells.age).all():
+        raise ValueError("Training needs the age of every unit.")
+    return cells.age
 
 
 class _Fitted:
@@ -206,15 +226,10 @@ class TunedMethod:
         self.input = regression.default_input if input is None else input
         if self.input not in INPUTS:
             raise ValueError(f"`input` must be one of {listing(INPUTS)}, found {input!r}.")
-        numbers: dict[str, Any] = {
-            "pseudocell_size": pseudocell_size,
-            "n_pseudocells": n_pseudocells,
-            "n_inner_folds - 1": n_inner_folds - 1,
-            "n_top_genes": n_top_genes,
-        }
-        for name, value in numbers.items():
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1, found {value}.")
+        check_counts(
+            pseudocell_size=pseudocell_size, n_pseudocells=n_pseudocells, n_top_genes=n_top_genes
+        )
+        check_inner_folds(n_inner_folds)
         self.calibrated = calibrated
         self.side_by_side = (
             regression.linear if side_by_side is None else side_by_side
@@ -245,10 +260,9 @@ class TunedMethod:
         ValueError
             If the ages are missing.
         """
-        if cells.age is None or not np.isfinite(cells.age).all():
-            raise ValueError("Training needs the age of every unit.")
+        age = ages_to_learn(cells)
         rng = np.random.default_rng(rng)
-        age, donor = cells.age, np.unique(cells.donor, return_inverse=True)[1]
+        donor = np.unique(cells.donor, return_inverse=True)[1]
         if not _can_learn(age, donor):
             return ConstantClock(float(age.mean()))
         genes = top_genes(cells.x, self.n_top_genes)
