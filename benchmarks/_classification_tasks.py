@@ -156,6 +156,34 @@ def planted(
     return pd.DataFrame(rows)
 
 
+def seeds(
+    results: Path, *, n_splits: int | None, modes: Any, redo: bool, n_obs: int = 1200
+) -> pd.DataFrame:
+    """How far the lift of edges repeats with another seed of training, on the same cells.
+
+    Correlation with the first seed: of an edge's mean over groups, and of what is left of it in
+    each group.
+    """
+    adata = sctools.datasets.regulated_cells(
+        n_obs, n_genes=300, mrna_correlation=0.9, effect_size=1.0, rng=0
+    )
+    means, contrasts = [], []
+    for seed in range(n_splits or 3):
+        sctools.tl.prior_transformer(
+            adata, "cell_type", "prior", n_top_genes=300, rng=seed, progress_bar=False
+        )
+        lift = np.log(np.maximum(adata.uns["prior_transformer"]["lift"], 1e-6))
+        means.append(lift.mean(axis=1))
+        contrasts.append((lift - lift.mean(axis=1, keepdims=True)).ravel())
+    return pd.DataFrame(
+        {
+            "seed": range(1, len(means)),
+            "mean_lift": np.corrcoef(means)[0, 1:],
+            "contrast": np.corrcoef(contrasts)[0, 1:],
+        }
+    )
+
+
 def correlations(adata: ad.AnnData, edges: pd.MultiIndex) -> np.ndarray:
     """Absolute correlation of log expression between the ends of each edge, over all cells."""
     cells = adata.copy()
@@ -281,6 +309,7 @@ TASKS: dict[str, Callable[..., pd.DataFrame | None]] = {
     "batches": batches,
     "labels": labels,
     "planted": planted,
+    "seeds": seeds,
     "biology": biology,
     "unseen": unseen,
     "speed": speed,

@@ -5,6 +5,7 @@ Run from the repository root, for example::
     python benchmarks/classification.py --task batches
     python benchmarks/classification.py --task labels --splits 20
     python benchmarks/classification.py --task planted
+    python benchmarks/classification.py --task seeds
     python benchmarks/classification.py --task biology
     python benchmarks/classification.py --task unseen
     python benchmarks/classification.py --task speed
@@ -13,7 +14,7 @@ Run from the repository root, for example::
 ``batches``: Kang (donor to donor, control to stimulated) and PBMC over three technologies, each
 held out in turn. ``labels``: Baron with 5, 10 and 25 % of the training labels, on about 310 genes,
 so that the dense transformer is within reach. ``planted``: does lift tell the edges of a
-simulated network from decoys. ``biology``: ranks of known regulators in PBMC. ``unseen``: what is
+simulated network from decoys. ``seeds``: does lift repeat with another seed. ``biology``: ranks of known regulators in PBMC. ``unseen``: what is
 answered for a class that was left out of training. ``speed``: a training step against the same
 model on masked dense attention, in one run.
 

@@ -313,6 +313,22 @@ def test_planted_edges_are_told_from_decoys(tasks, simulated, monkeypatch, tmp_p
     assert rows["auroc_correlation"].nunique() == 2
 
 
+def test_lift_is_compared_between_seeds(tasks, simulated, monkeypatch, tmp_path):
+    of_edge = np.array([1.0, 2.0, 4.0, 8.0])[:, None]
+    tilt = np.array([[2.0, 0.5], [0.5, 2.0], [2.0, 0.5], [0.5, 2.0]])
+
+    def trained(adata, labels_key, net, *, rng, **kwargs):
+        """Seed 1 turns the groups round, and seed 2 the edges."""
+        lift = of_edge * (1 / tilt if rng == 1 else tilt)
+        adata.uns["prior_transformer"] = {"lift": 1 / of_edge * tilt if rng == 2 else lift}
+
+    monkeypatch.setattr(sctools.tl, "prior_transformer", trained)
+    found = tasks.seeds(tmp_path, n_splits=3, modes=None, redo=False, n_obs=30)
+    assert list(found["seed"]) == [1, 2]
+    assert found["mean_lift"].tolist() == pytest.approx([1, -1])
+    assert found["contrast"].tolist() == pytest.approx([-1, 1])
+
+
 def test_correlations_are_of_the_edges_asked_for(tasks):
     rng = np.random.default_rng(0)
     counts = rng.poisson(20, (200, 4)).astype(np.float32)

@@ -59,7 +59,8 @@ def prior_transformer(
     of the lift in the group minus its mean over the other groups. A TF stands with the group in
     which its contrast is highest, so that TFs of single groups form a diagonal.
 
-    Attention tracks co-expression and is no evidence of regulation.
+    Attention tracks co-expression and is no evidence of regulation. Its differences between groups
+    are small and vary with the seed of training: compare several before you believe one.
 
     Draw into figures made with ``layout="constrained"``, which makes room for the names of groups.
 

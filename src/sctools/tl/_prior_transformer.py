@@ -164,7 +164,8 @@ def prior_transformer(
     -----
     In the manner of scTransformer (Milia et al., arXiv:2606.09558, 2026); no reproduction. High
     attention is not proof of regulation: it is confined to the network by construction. Compare
-    with ``prior="shuffled"``, and look at ``lift`` rather than attention.
+    with ``prior="shuffled"``, and look at ``lift`` rather than attention. The mean lift of an edge
+    is much the same with another ``rng``; its differences between groups are not, and tell little.
 
     Examples
     --------
