@@ -13,10 +13,10 @@ Run from the repository root, for example::
 
 ``batches``: Kang (donor to donor, control to stimulated) and PBMC over three technologies, each
 held out in turn. ``labels``: Baron with 5, 10 and 25 % of the training labels, on about 310 genes,
-so that the dense transformer is within reach. ``planted``: does lift tell the edges of a
-simulated network from decoys. ``seeds``: does lift repeat with another seed. ``biology``: ranks of known regulators in PBMC. ``unseen``: what is
-answered for a class that was left out of training. ``speed``: a training step against the same
-model on masked dense attention, in one run.
+so that the dense transformer is within reach. ``planted``: does lift tell the edges of a simulated
+network from decoys. ``seeds``: does lift repeat with another seed. ``biology``: ranks of known
+regulators in PBMC. ``unseen``: what is answered for a class that was left out of training.
+``speed``: a training step against the same model on masked dense attention, in one run.
 
 Finished comparisons are added to a raw file at once and are not computed again (``--redo`` does).
 Real data and networks are read from ``SCTOOLS_TEST_DATA`` (default ``../shared/data`` beside the
