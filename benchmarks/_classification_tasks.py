@@ -128,7 +128,8 @@ def planted(
             n_obs, n_genes=400, mrna_correlation=0.9, effect_size=1.0, rng=seed
         )
         true = set(zip(*(adata.uns["network"][end] for end in ("source", "target")), strict=True))
-        active = adata.uns["regulated_cells"]["active"].any()
+        active = adata.uns["regulated_cells"]["active"]
+        moves = active.any()
         for mode in modes or ("hard", "shuffled"):
             model = sctools.tl.prior_transformer(
                 adata, "cell_type", "prior", prior=mode, n_top_genes=400, rng=seed,
@@ -137,7 +138,7 @@ def planted(
             edges = sctools.get.attention_df(adata)
             lift = edges.groupby(["source", "target"], sort=False)["lift"].mean()
             is_true = np.array([pair in true for pair in lift.index])
-            moving = active.reindex(lift.index.get_level_values("source")).to_numpy(dtype=bool)
+            moving = moves.reindex(lift.index.get_level_values("source")).to_numpy(dtype=bool)
             top = np.argsort(-lift.to_numpy(), kind="stable")[: is_true.sum()]
             rows.append(
                 {
@@ -149,6 +150,13 @@ def planted(
                     "auroc": roc_auc_score(is_true, lift),
                     "auroc_active": roc_auc_score(is_true[moving], lift[moving]),
                     "auroc_correlation": roc_auc_score(is_true, correlations(adata, lift.index)),
+                    **{
+                        f"active_tfs_by_{name}": roc_auc_score(
+                            active[scores.columns].to_numpy().ravel(),
+                            by_type(scores, adata).loc[active.index].to_numpy().ravel(),
+                        )
+                        for name, scores in regulator_scores(adata).items()
+                    },
                     "accuracy": model.validation["accuracy"],
                 }
             )
@@ -162,12 +170,12 @@ def seeds(
     """How far the lift of edges repeats with another seed of training, on the same cells.
 
     Correlation with the first seed: of an edge's mean over groups, and of what is left of it in
-    each group.
+    each group; and of the latter with the regulator's mean log expression in the group.
     """
     adata = sctools.datasets.regulated_cells(
         n_obs, n_genes=300, mrna_correlation=0.9, effect_size=1.0, rng=0
     )
-    means, contrasts = [], []
+    means, contrasts, mrna = [], [], []
     for seed in range(n_splits or 3):
         sctools.tl.prior_transformer(
             adata, "cell_type", "prior", n_top_genes=300, rng=seed, progress_bar=False
@@ -175,11 +183,17 @@ def seeds(
         lift = np.log(np.maximum(adata.uns["prior_transformer"]["lift"], 1e-6))
         means.append(lift.mean(axis=1))
         contrasts.append((lift - lift.mean(axis=1, keepdims=True)).ravel())
+        record = adata.uns["prior_transformer"]
+        level = by_type(regulator_scores(adata)["mrna"], adata, scale=False)
+        level = level.loc[list(record["groups"]), list(record["edges"]["source"])].to_numpy().T
+        level = (level - level.mean(axis=1, keepdims=True)).ravel()
+        mrna.append(np.corrcoef(contrasts[-1], level)[0, 1])
     return pd.DataFrame(
         {
             "seed": range(1, len(means)),
             "mean_lift": np.corrcoef(means)[0, 1:],
             "contrast": np.corrcoef(contrasts)[0, 1:],
+            "contrast_and_mrna": mrna[1:],
         }
     )
 
@@ -194,6 +208,34 @@ def correlations(adata: ad.AnnData, edges: pd.MultiIndex) -> np.ndarray:
     return np.abs(np.nan_to_num(table[source, target]))
 
 
+def regulator_scores(adata: ad.AnnData) -> dict[str, pd.DataFrame]:
+    """Scores of the regulators in cells, and two that need no model.
+
+    ``"targets"`` is the sum of the centred log expression of a regulator's targets, with the signs
+    of the edges; ``"mrna"`` is the log expression of the regulator itself.
+    """
+    scores = adata.obsm["prior_transformer_tf"]
+    record = adata.uns["prior_transformer"]
+    cells = ad.AnnData(adata.to_df()[list(record["genes"])])
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    values = cells.to_df()
+    edges = record["edges"]
+    signs = pd.crosstab(
+        edges["target"], edges["source"], np.where(edges["weight"] < 0, -1.0, 1.0), aggfunc="sum"
+    ).fillna(0)
+    targets = (values - values.mean())[signs.index] @ signs
+    names = scores.columns
+    return {"score": scores, "targets": targets[names], "mrna": values[names]}
+
+
+def by_type(scores: pd.DataFrame, adata: ad.AnnData, *, scale: bool = True) -> pd.DataFrame:
+    """Means of the cell types, by default in standard deviations from the mean of all cells."""
+    if scale:
+        scores = (scores - scores.mean()) / scores.std()
+    return scores.groupby(adata.obs["cell_type"].to_numpy(), observed=True).mean()
+
+
 KNOWN = {
     "B": ("RFX5", "CIITA"),
     "CD14+ Mono": ("SPI1", "CEBPA"),
@@ -202,28 +244,32 @@ KNOWN = {
 
 
 def biology(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> pd.DataFrame | None:
-    """Ranks of known regulators among all, by their score in a cell type against the others."""
+    """Ranks of known regulators among all, by their score in a cell type against the others.
+
+    Beside the scores of models stand two that need none; see :func:`regulator_scores`.
+    """
     adata, net = read("cluster/pbmc3k_2638.h5ad"), network()
     if adata is None or net is None:
         return None
     rows = []
     for mode in modes or ("hard", "shuffled"):
         sctools.tl.prior_transformer(adata, "cell_type", net, prior=mode, progress_bar=False)
-        scores = adata.obsm["prior_transformer_tf"]
-        scores = (scores - scores.mean()) / scores.std()
-        means = scores.groupby(adata.obs["cell_type"].to_numpy(), observed=True).mean()
-        rank = means.rank(axis=1, pct=True)
-        for group, regulators in KNOWN.items():
-            for name in regulators:
-                rows.append(
-                    {
-                        "prior": mode,
-                        "cell_type": group,
-                        "regulator": name,
-                        "rank": rank.loc[group].get(name, np.nan),
-                        "n_regulators": rank.shape[1],
-                    }
-                )
+        found = regulator_scores(adata)
+        if mode == "shuffled":  # what its edges tell without a model is of no interest
+            found = {"score": found["score"]}
+        for name, scores in found.items():
+            rank = by_type(scores, adata).rank(axis=1, pct=True)
+            for group, regulators in KNOWN.items():
+                for regulator in regulators:
+                    rows.append(
+                        {
+                            "prior": mode if name == "score" else f"none, {name}",
+                            "cell_type": group,
+                            "regulator": regulator,
+                            "rank": rank.loc[group].get(regulator, np.nan),
+                            "n_regulators": rank.shape[1],
+                        }
+                    )
     return pd.DataFrame(rows)
 
 

@@ -270,6 +270,18 @@ def in_network(edges, network):
     return np.array([pair in true for pair in zip(edges["source"], edges["target"], strict=True)])
 
 
+def truth_and_its_opposite(adata):
+    """Scores that know which regulators are active in a cell's type, and that say the reverse.
+
+    One regulator is not among the model's, and its scores are on scales of their own.
+    """
+    active = adata.uns["regulated_cells"]["active"].iloc[:, 1:].astype(float)
+    scores = active.loc[adata.obs["cell_type"]].set_axis(adata.obs_names)
+    noise = np.random.default_rng(0).normal(0, 1e-3, scores.shape)
+    scales = np.geomspace(0.1, 10, scores.shape[1])
+    return {"truth": (scores + noise) * scales, "opposite": -(scores + noise) * scales + 5}
+
+
 def test_planted_edges_are_told_from_decoys(tasks, simulated, monkeypatch, tmp_path):
     modes = []
 
@@ -297,7 +309,10 @@ def test_planted_edges_are_told_from_decoys(tasks, simulated, monkeypatch, tmp_p
         return SimpleNamespace(validation={"accuracy": 0.75 if prior == "hard" else 0.5})
 
     monkeypatch.setattr(sctools.tl, "prior_transformer", trained)
+    monkeypatch.setattr(tasks, "regulator_scores", truth_and_its_opposite)
     rows = tasks.planted(tmp_path, n_splits=2, modes=None, redo=False, n_obs=30)
+    assert (rows["active_tfs_by_truth"] == 1).all()
+    assert (rows["active_tfs_by_opposite"] == 0).all()
     assert modes == [("hard", 0), ("shuffled", 0), ("hard", 1), ("shuffled", 1)]
     assert [made["rng"] for made in simulated] == [0, 1]
     assert {made["n_obs"] for made in simulated} == {30}
@@ -320,13 +335,24 @@ def test_lift_is_compared_between_seeds(tasks, simulated, monkeypatch, tmp_path)
     def trained(adata, labels_key, net, *, rng, **kwargs):
         """Seed 1 turns the groups round, and seed 2 the edges."""
         lift = of_edge * (1 / tilt if rng == 1 else tilt)
-        adata.uns["prior_transformer"] = {"lift": 1 / of_edge * tilt if rng == 2 else lift}
+        adata.uns["prior_transformer"] = {
+            "lift": 1 / of_edge * tilt if rng == 2 else lift,
+            "groups": np.array(["type2", "type1"], dtype=object),
+            "edges": pd.DataFrame({"source": ["TF2", "TF1", "TF2", "TF1"]}),
+        }
 
+    def scores(adata):
+        """Expression that goes with the tilt, around levels that count for nothing."""
+        high = (adata.obs["cell_type"] == "type2").to_numpy().astype(float)
+        return {"mrna": pd.DataFrame({"TF1": 7 - high, "TF2": high}, adata.obs_names)}
+
+    monkeypatch.setattr(tasks, "regulator_scores", scores)
     monkeypatch.setattr(sctools.tl, "prior_transformer", trained)
     found = tasks.seeds(tmp_path, n_splits=3, modes=None, redo=False, n_obs=30)
     assert list(found["seed"]) == [1, 2]
     assert found["mean_lift"].tolist() == pytest.approx([1, -1])
     assert found["contrast"].tolist() == pytest.approx([-1, 1])
+    assert found["contrast_and_mrna"].tolist() == pytest.approx([-1, 1])
 
 
 def test_correlations_are_of_the_edges_asked_for(tasks):
@@ -370,6 +396,7 @@ def test_edges_of_idle_regulators_count_only_in_the_first_score(
     monkeypatch.setattr(sctools.datasets, "regulated_cells", one_idle)
     monkeypatch.setattr(sctools.tl, "prior_transformer", trained)
     monkeypatch.setattr(sctools.get, "attention_df", lambda adata: adata.edges)
+    monkeypatch.setattr(tasks, "regulator_scores", lambda adata: {})
     row = tasks.planted(tmp_path, n_splits=1, modes=["hard"], redo=False, n_obs=30).iloc[0]
     assert row["auroc_active"] == 1.0
     assert 0.5 < row["auroc"] < 1.0
@@ -393,6 +420,11 @@ def test_known_regulators_are_ranked_among_all(tasks, monkeypatch, tmp_path):
         scores.loc[types == "NK", "EOMES"] += 2
         adata.obsm["prior_transformer_tf"] = scores
 
+    def found(adata):
+        scores = adata.obsm["prior_transformer_tf"]
+        return {"score": scores, "mrna": -scores}
+
+    monkeypatch.setattr(tasks, "regulator_scores", found)
     monkeypatch.setattr(sctools.tl, "prior_transformer", trained)
     rows = tasks.biology(tmp_path, n_splits=None, modes=None, redo=False)
     assert priors == ["hard", "shuffled"]
@@ -401,7 +433,33 @@ def test_known_regulators_are_ranked_among_all(tasks, monkeypatch, tmp_path):
     assert rank["B", "CIITA"] == pytest.approx(0.1)
     assert np.isnan(rank["CD14+ Mono", "SPI1"])
     assert set(rows["n_regulators"]) == {len(names)}
-    assert len(rows) == 2 * sum(map(len, tasks.KNOWN.values()))
+    assert list(rows["prior"].unique()) == ["hard", "none, mrna", "shuffled"]
+    reverse = rows[rows["prior"] == "none, mrna"].set_index(["cell_type", "regulator"])["rank"]
+    assert reverse["B", "CIITA"] == 1.0
+    assert len(rows) == 3 * sum(map(len, tasks.KNOWN.values()))
+
+
+def test_scores_without_a_model(tasks):
+    """Written out for two regulators, one of which represses a target, and a gene outside."""
+    counts = np.random.default_rng(0).poisson(3, (20, 6)).astype(np.float32)
+    genes = ["TF1", "TF2", "a", "b", "c", "outside"]
+    adata = ad.AnnData(sparse.csr_matrix(counts), var=pd.DataFrame(index=genes))
+    edges = [("TF1", "a", 2.0), ("TF1", "b", -1.0), ("TF2", "b", 0.0), ("TF2", "TF1", 1.0)]
+    adata.uns["prior_transformer"] = {
+        "genes": np.array(genes[:5], dtype=object),
+        "edges": pd.DataFrame(edges, columns=["source", "target", "weight"]),
+    }
+    score = pd.DataFrame(0.0, adata.obs_names, ["TF1", "TF2"])
+    adata.obsm["prior_transformer_tf"] = score
+    found = tasks.regulator_scores(adata)
+    assert list(found) == ["score", "targets", "mrna"]
+    assert found["score"] is score
+    logged = np.log1p(1e4 * counts[:, :5] / counts[:, :5].sum(axis=1, keepdims=True))
+    beyond = logged - logged.mean(axis=0)
+    expected = np.c_[beyond[:, 2] - beyond[:, 3], beyond[:, 3] + beyond[:, 0]]
+    np.testing.assert_allclose(found["targets"][["TF1", "TF2"]], expected, atol=1e-4)
+    np.testing.assert_allclose(found["mrna"][["TF1", "TF2"]], logged[:, :2], rtol=1e-5)
+    assert (adata.X.toarray() == counts).all()
 
 
 def test_unseen_classes_are_left_out_of_training_and_counted(tasks, monkeypatch, tmp_path):

@@ -134,10 +134,12 @@ def test_without_penalty_it_is_a_standard_transformer():
         for layer in network.layers:
             normed = layer.norm(tokens)
             q, k, v = (
-                part.view(N_OBS, N_GENES, 2, 4)
+                part.view(N_OBS, N_GENES, 2, -1)
                 for part in (layer.query(normed), layer.key(normed), layer.value(tokens))
             )
-            weights = torch.softmax(torch.einsum("bghd,bfhd->bhgf", q, k) / 2, dim=-1)
+            logits = torch.einsum("bghd,bfhd->bhgf", q, k) / 2
+            logits = logits + torch.einsum("bf,h->bhf", centred, layer.abundance)[:, :, None]
+            weights = torch.softmax(logits, dim=-1)
             mixed = torch.einsum("bhgf,bfhd->bghd", weights, v).flatten(2)
             tokens = tokens + layer.output(mixed)
             if layer.feed_forward is not None:
@@ -171,6 +173,28 @@ def test_attention_along_edges(penalty, whole):
     else:  # most of it is off the network
         assert total.max() < 0.999
         assert (attention > 0).all()
+
+
+def test_attention_follows_how_much_of_a_regulator_there_is():
+    """Where a gene's regulators are alike in all else: written out for one with two of them."""
+    network = module(trained=False, n_layers=1)
+    layer = network.layers[0]
+    with torch.no_grad():
+        layer.query.weight.zero_()
+        layer.query.bias.zero_()
+        layer.abundance.copy_(torch.tensor([0.5, -1.0]))
+        x = values()
+        masked = torch.zeros(x.shape, dtype=torch.bool)
+        masked[4:, 5] = True
+        found = network.encode(x, masked).attention
+    amount = x.masked_fill(masked, 0.0)  # centre 0, scale 1
+    members = torch.tensor([1, 5, 2])  # of gene 2: regulators 1 and 5, and itself
+    heads = [torch.softmax(rate * amount[:, members], dim=1) for rate in (0.5, -1.0)]
+    wanted = torch.stack(heads).mean(0)
+    source, target = network.index.source, network.index.target
+    for place, gene in enumerate(members):
+        edge = torch.nonzero((source == gene) & (target == 2)).item()
+        torch.testing.assert_close(found[:, edge], wanted[:, place], rtol=0, atol=1e-6)
 
 
 def test_dense_attention_is_not_kept_in_training():

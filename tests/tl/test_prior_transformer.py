@@ -146,14 +146,20 @@ def test_attention_is_the_mean_over_answered_cells(trained):
 
 
 def test_scores_of_regulators(trained):
-    """By hand for one cell: over a regulator's targets, weight in the embedding × attention."""
+    """By hand for one cell: targets beyond their means, weighted by embedding and attention."""
     adata, model, _ = trained
-    attention, weights = (part[:, 0] for part in model.get_attention(adata[7].copy()))
-    share = pd.Series(weights, index=model.genes)
-    each = attention * share[model.edges["target"]].to_numpy()
+    cell = adata[7].copy()
+    attention, weights = (part[:, 0] for part in model.get_attention(cell))
+    module = model.module
+    values = model.values(cell).toarray()[0]
+    beyond = np.clip((values - module.center.numpy()) * module.scale.item(), -10, 10)
+    share = pd.Series(weights * beyond, index=model.genes)
+    sign = np.where(model.edges["weight"].to_numpy() < 0, -1, 1)
+    assert set(sign) == {-1, 1}
+    each = attention * sign * share[model.edges["target"]].to_numpy()
     expected = pd.Series(each).groupby(model.edges["source"].to_numpy()).sum()
     found = adata.obsm[f"{KEY}_tf"].iloc[7]
-    np.testing.assert_allclose(found[expected.index], expected, rtol=1e-4)
+    np.testing.assert_allclose(found[expected.index], expected, rtol=1e-4, atol=1e-8)
     assert adata.obsm[f"{KEY}_tf"].std().min() > 0
 
 

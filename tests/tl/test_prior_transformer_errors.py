@@ -230,6 +230,7 @@ def test_dense_attention_beyond_memory_is_refused_with_the_estimate(adata, prior
         ({"n_top_genes": 0}, ValueError, r"`n_top_genes` must be at least 1"),
         ({"n_top_genes": 1.5}, TypeError, r"`n_top_genes` must be an integer"),
         ({"model_kwargs": {"n_hidden": 9}}, ValueError, r"`n_heads` must divide `n_hidden`"),
+        ({"model_kwargs": {"n_hidden": 4}}, ValueError, r"divide `n_hidden` and be smaller"),
         ({"model_kwargs": {"n_layers": 0}}, ValueError, r"`n_layers` must be a whole number"),
         ({"model_kwargs": {"dropout_rate": 1}}, ValueError, r"`dropout_rate` must lie in"),
         ({"model_kwargs": {"soft_penalty": -1}}, ValueError, r"`soft_penalty` must not be neg"),

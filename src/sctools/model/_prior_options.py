@@ -25,9 +25,9 @@ def check_options(options: dict[str, Any]) -> None:
         value = options[name]
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise ValueError(f"`{name}` must be a whole number of at least 1, found {value!r}.")
-    if options["n_hidden"] % options["n_heads"]:
+    if options["n_hidden"] % options["n_heads"] or options["n_hidden"] == options["n_heads"]:
         raise ValueError(
-            f"`n_heads` must divide `n_hidden`, found {options['n_heads']} and "
+            f"`n_heads` must divide `n_hidden` and be smaller, found {options['n_heads']} and "
             f"{options['n_hidden']}."
         )
     for name in ("mask_rate", "dropout_rate", "label_smoothing"):

@@ -27,12 +27,15 @@ class CellOutputs(NamedTuple):
     attention
         Attention along the network's edges, mean over heads and layers, float32
         ``(n_obs, n_edges)``.
+    centred
+        Centred values of the genes, float32 ``(n_obs, n_genes)``.
     """
 
     latent: np.ndarray
     proba: np.ndarray
     read_out: np.ndarray
     attention: np.ndarray
+    centred: np.ndarray
 
 
 @torch.inference_mode()
@@ -81,6 +84,7 @@ def _run(
                 torch.softmax(logits, dim=1).cpu().numpy(),
                 encoded.read_out.cpu().numpy(),
                 encoded.attention.index_select(1, network).cpu().numpy(),
+                encoded.centred.cpu().numpy(),
             )
             take(slice(start + first, start + first + len(values)), outputs)
 
@@ -125,20 +129,27 @@ class GroupAttention:
 
 
 class RegulatorScores:
-    """Score of each regulator in a cell: Σ over its targets of read-out × attention.
+    """Score of each regulator in a cell: how much its targets are expressed beyond their means.
+
+    Σ over targets of read-out × attention × sign × centred value, so that a target counts by how
+    much it attends to the regulator and how much the cell's embedding attends to it.
 
     Parameters
     ----------
     source, target
         Genes at the ends of the network's edges, ``(n_edges,)``.
+    weight
+        Weights of the edges; a target with a negative one counts the other way round.
     """
 
-    def __init__(self, source: np.ndarray, target: np.ndarray) -> None:
+    def __init__(self, source: np.ndarray, target: np.ndarray, weight: np.ndarray) -> None:
         self._order = np.argsort(source, kind="stable")
         self.regulators, self._first = np.unique(source[self._order], return_index=True)
         self._target = target[self._order]
+        self._sign = np.where(weight[self._order] < 0, -1.0, 1.0).astype(np.float32)
 
     def __call__(self, outputs: CellOutputs) -> np.ndarray:
         """Scores, float32 ``(n_obs, n_regulators)``."""
-        parts = outputs.read_out[:, self._target] * outputs.attention[:, self._order]
-        return np.add.reduceat(parts, self._first, axis=1)
+        told = outputs.read_out * outputs.centred
+        parts = told[:, self._target] * outputs.attention[:, self._order]
+        return np.add.reduceat(parts * self._sign, self._first, axis=1)

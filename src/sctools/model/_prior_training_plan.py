@@ -34,7 +34,8 @@ class PriorTrainingPlan(TrainingPlan):
     lr
         Learning rate of what all genes share.
     lr_direct
-        Learning rate of the classifier, the decoder, and the biases of edges.
+        Learning rate of the classifier, the decoder, the biases of edges, and the weights of
+        abundance.
     weight_decay
         Weight decay.
     n_steps
@@ -60,7 +61,9 @@ class PriorTrainingPlan(TrainingPlan):
         quick: list[torch.nn.Parameter] = []
         rest: list[torch.nn.Parameter] = []
         for name, parameter in self.module.named_parameters():
-            is_quick = name.startswith(("classifier", "decoder")) or name.endswith("edge_bias")
+            is_quick = name.startswith(("classifier", "decoder")) or name.endswith(
+                ("edge_bias", "abundance")
+            )
             (quick if is_quick else rest).append(parameter)
         optimizer = torch.optim.AdamW(
             [{"params": rest, "lr": self.lr}, {"params": quick, "lr": self.lr_direct}],

@@ -73,10 +73,13 @@ class PriorLayer(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.norm = nn.LayerNorm(n_hidden)
-        self.query, self.key, self.value = (
-            nn.Linear(n_hidden, n_hidden, bias=bias) for bias in (True, False, True)
-        )
-        self.output = nn.Linear(n_hidden, n_hidden)
+        # One place of each head's queries and keys is kept for how much of a regulator there is.
+        self.query = nn.Linear(n_hidden, n_hidden - n_heads)
+        self.key = nn.Linear(n_hidden, n_hidden - n_heads, bias=False)
+        self.value, self.output = nn.Linear(n_hidden, n_hidden), nn.Linear(n_hidden, n_hidden)
+        # The maps of queries and keys stay near their random start, where it would be chance
+        # whether attention rises or falls with a regulator.
+        self.abundance = nn.Parameter(torch.zeros(n_heads))
         # What a gene hears is, to begin with, a little of what its regulators say.
         with torch.no_grad():
             for layer, size in ((self.value, 1.0), (self.output, START)):
@@ -95,13 +98,21 @@ class PriorLayer(nn.Module):
                 zeroed(2 * n_hidden, n_hidden),
             )
 
-    def forward(self, tokens: Tensor, index: EdgeIndex, prior: Any) -> tuple[Tensor, Tensor | None]:
-        """Return tokens after the layer, and attention along edges where it is at hand."""
+    def forward(
+        self, tokens: Tensor, amount: Tensor, index: EdgeIndex, prior: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return tokens after the layer, and attention along edges where it is at hand.
+
+        ``amount`` are centred values, ``(n_obs, n_genes)``, zero where they are hidden.
+        """
         normed = self.norm(tokens)
         split = (*tokens.shape[:2], self.n_heads, -1)
         scale = (tokens.shape[2] // self.n_heads) ** -0.5
-        query = (self.query(normed) * scale).view(split)
-        key, value = self.key(normed).view(split), self.value(tokens).view(split)
+        query, key = (self.query(normed) * scale).view(split), self.key(normed).view(split)
+        told = amount[:, :, None, None] * self.abundance[:, None]
+        query = torch.cat([query, torch.ones_like(told)], dim=3)
+        key = torch.cat([key, told], dim=3)
+        value = self.value(tokens).view(split)
         bias = self.kind_bias[index.kind] + self.edge_bias
         attention: Tensor | None
         if prior is None:

@@ -31,12 +31,15 @@ class Encoded(NamedTuple):
         ``(n_obs, n_edges + n_genes)``; ``None`` while a dense transformer trains.
     states
         Genes after the last layer, ``(n_obs, n_genes, n_hidden)``.
+    centred
+        Values less their means in training, times one factor, ``(n_obs, n_genes)``.
     """
 
     latent: Tensor
     read_out: Tensor
     attention: Tensor | None
     states: Tensor
+    centred: Tensor
 
 
 class PriorTransformerModule(BaseModuleClass):
@@ -129,16 +132,18 @@ class PriorTransformerModule(BaseModuleClass):
 
     def encode(self, values: Tensor, masked: Tensor | None = None) -> Encoded:
         """Encode log-normalised values ``(n_obs, n_genes)``; see :class:`Encoded`."""
-        states = self.tokens(values, self._centred(values), masked)
+        centred = self._centred(values)
+        states = self.tokens(values, centred, masked)
+        amount = centred if masked is None else centred.masked_fill(masked, 0.0)
         found = []
         for layer in self.layers:
-            states, attention = layer(states, self.index, self.penalty)
+            states, attention = layer(states, amount, self.index, self.penalty)
             found.append(attention)
         pooled, read_out = self.read_out(states)
         attention = None
         if all(part is not None for part in found):
             attention = torch.stack([part.mean(2) for part in found]).mean(0)
-        return Encoded(self.norm(pooled), read_out, attention, states)
+        return Encoded(self.norm(pooled), read_out, attention, states, centred)
 
     def _centred(self, values: Tensor) -> Tensor:
         return ((values - self.center) * self.scale).clamp(-CLIP, CLIP)
@@ -190,7 +195,7 @@ class PriorTransformerModule(BaseModuleClass):
         masked = inference_outputs["masked"]
         if masked is not None and self.reconstruction_weight > 0:
             guess = torch.einsum("bgd,gd->bg", inference_outputs["states"], self.decoder)
-            error = (guess - self._centred(tensors["values"]))[masked].square().mean()
+            error = (guess - inference_outputs["centred"])[masked].square().mean()
             loss = loss + self.reconstruction_weight * error
         return LossOutput(
             loss=loss,

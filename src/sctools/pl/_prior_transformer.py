@@ -59,8 +59,9 @@ def prior_transformer(
     of the lift in the group minus its mean over the other groups. A TF stands with the group in
     which its contrast is highest, so that TFs of single groups form a diagonal.
 
-    Attention tracks co-expression and is no evidence of regulation. Its differences between groups
-    are small and vary with the seed of training: compare several before you believe one.
+    Attention tracks co-expression and is no evidence of regulation. It differs between groups
+    mostly as the regulator's own expression does: what its targets tell is in the scores that
+    :func:`sctools.pl.tf_dotplot` draws.
 
     Draw into figures made with ``layout="constrained"``, which makes room for the names of groups.
 

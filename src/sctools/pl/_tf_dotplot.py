@@ -52,8 +52,9 @@ def tf_dotplot(
 ) -> Axes | Figure | SubFigure | None:
     """Dot plot of the TF scores of groups of cells.
 
-    The score of a TF in a cell is the attention that the cell's genes give to the TF, weighted by
-    their share in the read-out. The **colour** of a dot is the mean over the group, minus the mean
+    The score of a TF in a cell tells how far the TF's targets are above their means (below, for
+    targets that it represses), each weighted by its attention to the TF and its share in the
+    read-out. The **colour** of a dot is the mean over the group, minus the mean
     over all cells, in standard deviations of all cells. Its **area** is the share of the group's
     cells whose score is above that mean.
 

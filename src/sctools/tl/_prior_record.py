@@ -57,7 +57,8 @@ def answer(
 
     place = pd.Index(network.genes)
     ends = {end: place.get_indexer(pd.Index(network.edges[end])) for end in ("source", "target")}
-    scores = RegulatorScores(ends["source"], ends["target"])
+    weight = network.edges["weight"].to_numpy(dtype=np.float32)
+    scores = RegulatorScores(ends["source"], ends["target"], weight)
     if groups is None:
         names, codes = list(network.classes), None
     else:

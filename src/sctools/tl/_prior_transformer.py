@@ -140,8 +140,9 @@ def prior_transformer(
       (after training);
     - ``obsm["X_" + key_added]``: embedding, float32;
     - ``obsm[key_added + "_proba"]``: probabilities, n_obs × n_classes, float32;
-    - ``obsm[key_added + "_tf"]``: DataFrame, cells × regulators, float32: the sum over a
-      regulator's targets of their weight in the embedding times their attention to it;
+    - ``obsm[key_added + "_tf"]``: DataFrame, cells × regulators, float32: how far a regulator's
+      targets are above their means in training (below, for targets that it represses), each by its
+      attention to the regulator and its weight in the embedding, summed;
     - ``uns[key_added]``: ``params``; ``genes``, ``classes`` and ``groups``, names; ``edges``
       (``source``, ``target``, ``weight``); ``attention`` and ``lift``, edges × groups, float32: the
       mean over a group's cells, and its multiple of an even share among a target's regulators and
@@ -164,8 +165,8 @@ def prior_transformer(
     -----
     In the manner of scTransformer (Milia et al., arXiv:2606.09558, 2026); no reproduction. High
     attention is not proof of regulation: it is confined to the network by construction. Compare
-    with ``prior="shuffled"``, and look at ``lift`` rather than attention. The mean lift of an edge
-    is much the same with another ``rng``; its differences between groups are not, and tell little.
+    with ``prior="shuffled"``, and look at ``lift`` rather than attention. Lift differs between
+    groups nearly as the regulator's own expression does, for all its targets alike.
 
     Examples
     --------
