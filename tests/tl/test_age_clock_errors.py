@@ -267,6 +267,12 @@ def test_training_arguments_with_a_given_clock(adata, clock):
 def test_unknown_or_bad_training_arguments(adata):
     refuse(adata, TypeError, "n_hiden", model_kwargs={"n_hiden": 3})
     refuse(adata, ValueError, "`n_hidden` must be positive, found 0", model_kwargs={"n_hidden": 0})
+    refuse(
+        adata,
+        ValueError,
+        "`n_inner_folds` must be at least 2, found 1",
+        model_kwargs={"n_inner_folds": 1},
+    )
 
 
 @pytest.mark.parametrize("n_folds", [1, 0, -3, 2.0, True, "5"])

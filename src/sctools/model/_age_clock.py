@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,33 +15,27 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
-from .._docs import docs
 from .._settings import settings
-from .._validate import listing
-from ..module import AgeClockModule, ClockPart
+from ..module import AgeClockModule
 from ..pp._categories import categories_of
 from ..pp._clock_input import READ_ROWS, ClockInput
 from ..pp._cohort import Cohort, read_ages, read_cohort
-from ..pp._expression import Normalizer, check_values, describe, get_expression, row_blocks
-from ..pp._match_genes import GeneMatch, match_genes
+from ..pp._expression import Normalizer, get_expression, row_blocks
+from ._age_clock_prediction import AgePredictionMixin
+from ._age_clock_storage import AgeStorageMixin, hash_name
 from ._age_covariates import (
-    choose_columns,
     covariate_names,
     encode_labels,
-    forget_unseen,
     n_codes,
     read_labels,
-    warn_of_unseen,
 )
 from ._age_fit import finish_part, new_part
 from ._age_intervals import AgeIntervals
-from ._age_prediction import Ages, predict_parts
 from ._age_statistics import count_shares, inner_splits, top_genes
 from ._age_training_plan import AgeTrainingPlan
 from ._donor_batches import DonorBatches, Strata
 from ._keep_best import KeepBest
 from ._runner import EpochCounter, progress, run_training, seeded
-from ._saved_model import AGE_CLOCK, fitting_files, read_model, write_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +47,7 @@ MAX_EPOCHS = 40
 """Epochs that a clock is trained for at most, by default."""
 
 
-class AgeClock(BaseModelClass):
+class AgeClock(AgePredictionMixin, AgeStorageMixin, BaseModelClass):
     """Clock that predicts the age of donors and cells from expression and covariates.
 
     An ensemble of gated networks (after scAgeClock) is trained on pseudocells of donors, beside a
@@ -197,11 +188,12 @@ class AgeClock(BaseModelClass):
             "n_hidden": n_hidden,
             "n_top_genes": n_top_genes,
             "n_repeats": n_repeats,
-            "n_inner_folds - 1": n_inner_folds - 1,
             "target_sum": target_sum,
         }.items():
             if not 0 < value < np.inf:
                 raise ValueError(f"`{name}` must be positive, found {value}.")
+        if n_inner_folds < 2:
+            raise ValueError(f"`n_inner_folds` must be at least 2, found {n_inner_folds}.")
         for name in ("dropout_rate", "input_dropout_rate"):
             if not 0 <= self.network_settings[name] < 1:
                 raise ValueError(
@@ -406,7 +398,7 @@ class AgeClock(BaseModelClass):
             )
             self.module = AgeClockModule([part], gate_l1=gate_l1)
             self.categories = [categories]
-            self.trained_on = [sorted(map(_hash, set(cohort.donor)))]
+            self.trained_on = [sorted(map(hash_name, set(cohort.donor)))]
             data = DonorBatches(
                 strata,
                 (cohort.age - part.age[0].item()) / part.age[1].item(),
@@ -451,202 +443,6 @@ class AgeClock(BaseModelClass):
         matrix = get_expression(adata, keys["layer"])
         blocks = [normalize(block)[0] for _, block in row_blocks(matrix, READ_ROWS)]
         return cohort, rows, sp.vstack(blocks, format="csr")
-
-    # ------------------------------------------------------------------ prediction
-
-    @docs.dedent
-    def predict(
-        self,
-        adata: AnnData | None = None,
-        *,
-        donor_key: str | None = "donor_id",
-        sample_key: str | None = None,
-        cell_type_key: str | None = None,
-        covariate_keys: Sequence[str] | Mapping[str, str] | None = None,
-        layer: str | None = None,
-        log_normalized: bool = False,
-        gene_key: str | None = None,
-        min_coverage: float = 0.5,
-        batch_size: int = READ_ROWS,
-        return_specific: bool = False,
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Predict the age of every cell.
-
-        With donors, the prediction for a donor (from its mean expression per cell type, calibrated)
-        is shared by its cells, and each adds the deviation of its cell type in that donor and its
-        own; the mean over a donor's cells is the donor's predicted age. It depends on no other
-        donor, on no order and on no batch size. Without donors every cell stands on its own.
-
-        Parameters
-        ----------
-        adata
-            Annotated data, in memory or backed; genes are matched by name. ``None`` takes the
-            training data. It is not changed.
-        donor_key
-            Column of ``obs`` that tells donors apart; ``None`` treats every cell on its own.
-        sample_key
-            Column of ``obs`` that tells the samples of a donor apart.
-        cell_type_key
-            Column of ``obs`` with cell types. ``None`` takes the name used in training.
-        covariate_keys
-            Columns of ``obs`` for the clock's covariates, in their order or as a mapping from the
-            clock's name to the column. ``None`` takes the names used in training.
-        layer, log_normalized
-            As in :meth:`setup_anndata`.
-        gene_key
-            Column of ``var`` with gene names; see :func:`sctools.pp.match_genes`.
-        min_coverage
-            Least fraction of the clock's genes that must be found.
-        batch_size
-            Rows read at a time; it changes memory and speed, never results.
-        return_specific
-            Also return what the networks say of each cell type in each donor by itself.
-
-        Returns
-        -------
-        Ages in the clock's ``age_unit``, float64, shape (n_obs,). With ``return_specific``, a pair
-        of such arrays: the second borrows nothing from the donor's other cell types, so that a
-        change in one type stays there. Without donors the two are the same.
-
-        Raises
-        ------
-        KeyError
-            A column or layer is missing.
-        ValueError
-            The clock is not trained, genes do not match, or values are not what was declared.
-        """
-        if not self.is_trained_:
-            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
-        if adata is None:
-            adata = self.adata
-            if adata is None:
-                raise ValueError(
-                    "This clock has no data of its own: it was loaded or averaged. Pass `adata`."
-                )
-            layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
-            if donor_key is not None:
-                donor_key, sample_key = self.keys["donor_key"], self.keys["sample_key"]
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-        parts = self._predict_parts(
-            adata,
-            donor_key=donor_key,
-            sample_key=sample_key,
-            cell_type_key=cell_type_key,
-            covariate_keys=covariate_keys,
-            layer=layer,
-            log_normalized=log_normalized,
-            gene_key=gene_key,
-            min_coverage=min_coverage,
-            batch_size=batch_size,
-        )
-        ages = Ages(*np.mean(parts, axis=0))
-        return (ages.predicted, ages.specific) if return_specific else ages.predicted
-
-    def _predict_parts(
-        self,
-        adata: AnnData,
-        *,
-        donor_key: str | None,
-        sample_key: str | None = None,
-        cell_type_key: str | None = None,
-        covariate_keys: Sequence[str] | Mapping[str, str] | None = None,
-        layer: str | None = None,
-        log_normalized: bool = False,
-        gene_key: str | None = None,
-        min_coverage: float = 0.5,
-        batch_size: int = READ_ROWS,
-    ) -> list[Ages]:
-        """Ages of every cell by each of the clocks that this one is the average of."""
-        matrix = get_expression(adata, layer)
-        match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
-        unit = None
-        if donor_key is not None:
-            unit = read_cohort(adata, age_key=None, donor_key=donor_key, sample_key=sample_key).unit
-        columns = choose_columns(adata, self.keys, cell_type_key, covariate_keys)
-        labels = read_labels(adata, columns)
-        normalize = Normalizer(
-            match.columns,
-            adata.n_vars,
-            target_sum=self.target_sum * self._depth_share(match),
-            log_normalized=log_normalized,
-        )
-        empty = 0
-
-        def blocks() -> Any:
-            nonlocal empty
-            for start, block in row_blocks(matrix, batch_size):
-                check_values(block.data, where=describe(layer), log_normalized=log_normalized)
-                normalized, totals = normalize(block)
-                empty += int((totals == 0).sum())
-                yield start, normalized
-
-        parts = predict_parts(
-            self.module.parts,
-            blocks(),
-            [encode_labels(labels, categories, self.keys) for categories in self.categories],
-            present=match.columns >= 0,
-            unit=unit,
-            labels=forget_unseen(labels, self.categories),
-        )
-        if not np.isfinite(parts).all():
-            raise ValueError(
-                "The clock predicts ages that are not finite: its training went astray. Train it "
-                "again with a smaller `lr`."
-            )
-        warn_of_unseen(labels, self.categories)
-        if empty:
-            warnings.warn(
-                f"{empty} cells have no counts in the clock's genes; their ages rest on the donor "
-                "and the covariates alone. Consider `scanpy.pp.filter_cells`.",
-                UserWarning,
-                stacklevel=3,
-            )
-        return parts
-
-    def _depth_share(self, match: GeneMatch) -> float:
-        """Share of a cell's counts that falls on the genes found; warns where some are missing."""
-        if match.n_found < match.n_genes:
-            warnings.warn(
-                f"{match.n_genes - match.n_found} of the clock's {match.n_genes} genes "
-                f"({1 - match.fraction:.1%}) are missing and count as average for the cell type: "
-                f"{listing(match.missing, 5)}.",
-                UserWarning,
-                stacklevel=4,
-            )
-        found = match.columns >= 0
-        shares = [part.share.cpu().numpy()[found].sum() for part in self.module.parts]
-        return float(np.mean(shares)) or 1.0
-
-    def match_genes(
-        self, adata: AnnData, *, gene_key: str | None = None, min_coverage: float = 0.5
-    ) -> GeneMatch:
-        """Find the genes that the clock reads in ``adata``; see :func:`sctools.pp.match_genes`.
-
-        Parameters
-        ----------
-        adata
-            Annotated data.
-        gene_key
-            Column of ``var`` with gene names.
-        min_coverage
-            Least fraction of the genes that the networks use.
-
-        Returns
-        -------
-        Columns of all genes that count for depth; the coverage is that of the networks' genes.
-        """
-        used = np.unique(np.concatenate([p.genes.cpu().numpy() for p in self.module.parts]))
-        match = match_genes(
-            adata, [self.genes[i] for i in used], gene_key=gene_key, min_coverage=min_coverage
-        )
-        everything = match_genes(
-            adata,
-            self.genes,
-            gene_key=None if match.source == "var_names" else match.source,
-            min_coverage=0.0,
-        )
-        return match._replace(columns=everything.columns)
 
     def gene_attribution(
         self,
@@ -729,193 +525,6 @@ class AgeClock(BaseModelClass):
             min_coverage=min_coverage,
         )
         return gene_attribution(self, profiles, held_out=held_out, n_steps=n_steps)
-
-    # ------------------------------------------------------------------ whole clocks
-
-    def has_seen(self, donors: Iterable[object]) -> np.ndarray:
-        """Whether donors of these names were trained on; for errors that are to be held out.
-
-        Names are compared by a hash, which is all that a clock keeps of its donors. Another donor
-        of the same name counts as seen.
-
-        Parameters
-        ----------
-        donors
-            Names of donors.
-
-        Returns
-        -------
-        One value per name, bool.
-        """
-        seen = set().union(*self.trained_on)
-        return np.array([_hash(donor) in seen for donor in donors], dtype=bool)
-
-    @classmethod
-    def average(cls, clocks: Sequence[AgeClock]) -> AgeClock:
-        """Clock that predicts the mean of ``clocks``, which must share genes and covariates.
-
-        Parameters
-        ----------
-        clocks
-            Trained clocks, for example those of cross-fitting.
-
-        Returns
-        -------
-        A trained clock without data and without intervals. It shares no memory with ``clocks``.
-
-        Raises
-        ------
-        ValueError
-            If ``clocks`` is empty, one is untrained, or their genes or settings differ.
-        """
-        if not clocks or not all(clock.is_trained_ for clock in clocks):
-            raise ValueError("Expected at least one clock, all of them trained.")
-        descriptions = [clock._description() for clock in clocks]
-        for name in ("genes", "keys", "target_sum", "network", "age_unit"):
-            if any(d[name] != descriptions[0][name] for d in descriptions):
-                raise ValueError(f"The clocks differ in {name!r}; only like ones average.")
-        merged = {**descriptions[0], "parts": [p for d in descriptions for p in d["parts"]]}
-        tensors: dict[str, torch.Tensor] = {}
-        n_parts = 0
-        for clock in clocks:
-            for part in clock.module.parts:
-                state = part.state_dict().items()
-                tensors |= {f"parts.{n_parts}.{k}": v.detach().clone() for k, v in state}
-                n_parts += 1
-        return cls._restore(merged, tensors)
-
-    def split(self) -> list[AgeClock]:
-        """Give back the clocks that :meth:`average` was made of, in their order.
-
-        Returns
-        -------
-        One clock per part; a clock that was trained once gives a copy of itself.
-        """
-        description = self._description()
-        return [
-            self._restore(
-                {**description, "parts": [part_description]},
-                {f"parts.0.{k}": v.detach().clone() for k, v in part.state_dict().items()},
-            )
-            for part_description, part in zip(description["parts"], self.module.parts, strict=True)
-        ]
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "genes": self.genes,
-            "age_unit": self.age_unit,
-            "target_sum": self.target_sum,
-            "network": self.network_settings,
-            "keys": self.keys,
-            "settings": {
-                "n_top_genes": self.n_top_genes,
-                "n_inner_folds": self.n_inner_folds,
-                "n_repeats": self.n_repeats,
-            },
-            "parts": [
-                {
-                    "n_genes": len(part.genes),
-                    "n_members": len(part.members),
-                    "categories": categories,
-                    "trained_on": donors,
-                }
-                for part, categories, donors in zip(
-                    self.module.parts, self.categories, self.trained_on, strict=True
-                )
-            ],
-        }
-
-    @classmethod
-    def _restore(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-    ) -> AgeClock:
-        clock = cls(
-            target_sum=description["target_sum"],
-            **description["network"],
-            **description["settings"],
-        )
-        clock.genes = list(description["genes"])
-        clock.age_unit = description["age_unit"]
-        clock.keys = copy.deepcopy(description["keys"])
-        clock.categories = [copy.deepcopy(part["categories"]) for part in description["parts"]]
-        clock.trained_on = [list(part["trained_on"]) for part in description["parts"]]
-        with seeded(0):  # the networks' random start is overwritten at once
-            parts = [
-                ClockPart(
-                    torch.zeros(part["n_genes"], dtype=torch.int64),
-                    n_codes(part["categories"], clock.keys),
-                    part["n_members"],
-                    clock.network_settings,
-                    n_shares=len(clock.genes),
-                )
-                for part in description["parts"]
-            ]
-        clock.module = AgeClockModule(parts)
-        clock.module.load_state_dict(tensors)
-        clock.module.eval()
-        clock.is_trained_ = True
-        return clock
-
-    def save(self, dir_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Save the clock to a directory: one JSON file, one safetensors file, no pickle.
-
-        Of the training data it holds gene names, labels of covariates, hashes of donor names and,
-        for intervals, the sorted errors on held-out donors.
-
-        Parameters
-        ----------
-        dir_path
-            Directory; it is made if missing.
-        overwrite
-            Replace a clock that is there.
-
-        Raises
-        ------
-        FileExistsError
-            There is a clock and ``overwrite`` is ``False``.
-        ValueError
-            The clock is not trained.
-        """
-        if not self.is_trained_:
-            raise ValueError("The clock is not trained yet. Call `clock.train()` first.")
-        kept = {} if self.intervals is None else {"intervals": self.intervals.to_dict()}
-        write_model(
-            AGE_CLOCK,
-            Path(dir_path),
-            self._description() | kept,
-            self.module.state_dict(),
-            overwrite=overwrite,
-        )
-
-    @classmethod
-    def load(cls, dir_path: str | os.PathLike[str]) -> AgeClock:
-        """Load a clock saved with :meth:`save`; nothing in it is executed.
-
-        Parameters
-        ----------
-        dir_path
-            Directory of the clock.
-
-        Returns
-        -------
-        A trained clock without data.
-
-        Raises
-        ------
-        ValueError
-            The directory is not a saved clock, or is damaged or from a newer version.
-        """
-        folder = Path(dir_path)
-        description, tensors = read_model(AGE_CLOCK, folder)
-        with fitting_files(folder):
-            clock = cls._restore(description, tensors)
-            if "intervals" in description:  # clocks of earlier versions have none
-                clock.intervals = AgeIntervals.from_dict(description["intervals"])
-        return clock
-
-
-def _hash(name: object) -> str:
-    return hashlib.sha256(str(name).encode()).hexdigest()[:16]
 
 
 def _bare_registry() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..module import ClockPart
 from ..pp._clock_input import READ_ROWS
 from ..pp._cohort import MIN_DONORS, Cohort, read_cohort
 from ..pp._expression import Normalizer, check_values, describe, get_expression, row_blocks
-from ._age_clock import _hash as hash_name
+from ._age_clock_storage import hash_name
 from ._age_covariates import choose_columns, encode_labels, forget_unseen, read_labels
 from ._age_prediction import group_cells
 from ._age_statistics import cap_values
