@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 if TYPE_CHECKING:
     from anndata import AnnData
 
@@ -74,7 +76,14 @@ def check_key_added(adata: AnnData, key: object, columns: Iterable[str] = ()) ->
 
 
 def check_writable(adata: AnnData, *, copy: bool) -> None:
-    """Raise ``ValueError`` for a view of a backed file, which takes no results."""
+    """Raise ``ValueError`` where no results can be written: views of backed files, lazy columns."""
+    for name in ("obs", "var"):
+        if not isinstance(getattr(adata, name), pd.DataFrame):
+            raise ValueError(
+                f"`adata.{name}` is lazy: results are written to columns in memory. Read them "
+                "first, the matrix may stay where it is: `adata.obs = adata.obs.to_memory(); "
+                "adata.var = adata.var.to_memory()`."
+            )
     if adata.isbacked and adata.is_view and not copy:
         raise ValueError(
             "Results cannot be written to a view of a backed file. Load it first: "

@@ -157,15 +157,14 @@ def test_too_few_cells(adata):
     refuse(adata[:2].copy(), ValueError, "at least 3 cells to train on, found 2", batch_key=None)
 
 
-@BOTH
-def test_dask(adata, vae, applied):
+def test_training_on_dask(adata):
     array = pytest.importorskip("dask.array")
     counts = array.from_array(adata.X.toarray(), chunks=20)
     adata.X = counts
     message = r"found a dask array. Load it first: `adata = adata.to_memory\(\)`"
     for layer in (None, "lazy"):
         with pytest.raises(ValueError, match=message):
-            srsa_vae(adata, vae if applied else None, layer=layer, **({} if applied else QUICK))
+            srsa_vae(adata, layer=layer, **QUICK)
         assert adata.X is counts
         assert adata.obs["srsa_vae"].eq("old").all()
         assert adata.obsm["X_srsa_vae"].shape == (60, 2)

@@ -144,7 +144,7 @@ class AgePredictionMixin:
         batch_size: int = READ_ROWS,
     ) -> list[Ages]:
         """Ages of every cell by each of the clocks that this one is the average of."""
-        matrix = get_expression(adata, layer)
+        matrix = get_expression(adata, layer, lazy=True)
         match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
         unit = None
         if donor_key is not None:

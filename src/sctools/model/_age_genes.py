@@ -105,7 +105,7 @@ def read_profiles(
     batch_size: int = READ_ROWS,
 ) -> Profiles:
     """Read what :meth:`sctools.model.AgeClock.predict` reads, and average it by stratum."""
-    matrix = get_expression(adata, layer)
+    matrix = get_expression(adata, layer, lazy=True)
     match = clock.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
     cohort = read_cohort(adata, age_key=None, donor_key=donor_key, sample_key=sample_key)
     columns = choose_columns(adata, clock.keys, cell_type_key, covariate_keys)

@@ -422,7 +422,7 @@ class LinearClock:
     ) -> _Cells:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-        matrix = get_expression(adata, layer)
+        matrix = get_expression(adata, layer, lazy=True)
         cell_type_key = cell_type_key or self.keys["cell_type_key"]
         table = self.match_categories(adata, cell_type_key=cell_type_key)
         cell_type = self._cell_type_codes(adata, cell_type_key, table)

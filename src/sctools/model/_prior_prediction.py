@@ -67,7 +67,7 @@ class PriorPredictionMixin:
             adata = self._own_data()
             layer, log_normalized = self.keys["layer"], self.keys["log_normalized"]
         check_dense_memory(self.options["prior"], len(self.genes), self.options["n_heads"], 1)
-        matrix = get_expression(adata, layer)
+        matrix = get_expression(adata, layer, lazy=True)
         match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
         if match.n_found < match.n_genes:
             warnings.warn(

@@ -295,7 +295,7 @@ class PublishedClock:
         for argument, key in {"donor_key": donor_key, "sample_key": sample_key}.items():
             if key is not None:
                 check_obs_key(adata, key, argument=argument)
-        matrix = get_expression(adata, layer)
+        matrix = get_expression(adata, layer, lazy=True)
         match = self.match_genes(adata, gene_key=gene_key, min_coverage=min_coverage)
         categories = self._match(adata, cell_type_key, covariate_keys)
         where = describe(layer)

@@ -17,8 +17,11 @@ LARGEST_LOG = 30.0
 """No log1p of depth-normalised counts is larger: e^30 is 10^13."""
 
 
-def get_expression(adata: AnnData, layer: str | None) -> Any:
-    """``adata.X`` or ``adata.layers[layer]``, as stored."""
+def get_expression(adata: AnnData, layer: str | None, *, lazy: bool = False) -> Any:
+    """``adata.X`` or ``adata.layers[layer]``, as stored.
+
+    ``lazy`` lets dask arrays through, for callers that read it by :func:`row_blocks` alone.
+    """
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ValueError(
             f"Expected at least one cell and one gene, found {adata.n_obs} cells × "
@@ -31,21 +34,20 @@ def get_expression(adata: AnnData, layer: str | None) -> Any:
                 f"`adata.X` is empty. Name the layer with counts: `layer=` (available: "
                 f"{listing(layers)})."
             )
-        return _in_reach(adata.X)
+        return adata.X if lazy else _in_reach(adata.X)
     if layer not in layers:
         raise KeyError(
             f"`layer={layer!r}` is not in `adata.layers`. Available: {listing(layers)}. "
             "`layer=None` reads `adata.X`."
         )
-    return _in_reach(adata.layers[layer])
+    return adata.layers[layer] if lazy else _in_reach(adata.layers[layer])
 
 
 def _in_reach(matrix: Any) -> Any:
     if hasattr(matrix, "dask"):
         raise ValueError(
-            "Expected a matrix in memory or in a backed file, found a dask array. Load it first: "
-            "`adata = adata.to_memory()`; to apply a clock to more cells than fit in memory, open "
-            "the file with `anndata.read_h5ad(path, backed='r')`."
+            "Training needs the matrix in memory or in a backed file, found a dask array. Load it "
+            "first: `adata = adata.to_memory()`. A trained model takes dask arrays as they are."
         )
     return matrix
 
@@ -90,8 +92,16 @@ def check_values(values: np.ndarray, *, where: str, log_normalized: bool) -> Non
 def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
     """Yield ``(first row, CSR block)`` of at most ``size`` rows, in order; one block in memory.
 
-    Takes numpy arrays, scipy sparse matrices and backed HDF5/zarr matrices alike.
+    Takes numpy arrays, scipy sparse matrices and backed HDF5/zarr matrices alike, and dask arrays,
+    of which one chunk of rows is in memory.
     """
+    if hasattr(matrix, "dask"):
+        first = 0
+        for chunk, n_rows in enumerate(matrix.chunks[0]):
+            part = matrix.blocks[chunk].compute()
+            yield from ((first + start, block) for start, block in row_blocks(part, size))
+            first += n_rows
+        return
     if sp.issparse(matrix) and matrix.format != "csr":
         matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
     for start in range(0, matrix.shape[0], size):

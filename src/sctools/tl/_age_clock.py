@@ -74,7 +74,8 @@ def age_clock(
     Parameters
     ----------
     adata
-        Annotated data, cells × genes, with counts.
+        Annotated data, cells × genes, with counts. With ``model``, they may be in a backed file or
+        a dask array, of which a block of cells is in memory at a time.
     model
         :class:`~sctools.model.AgeClock`, :class:`~sctools.model.LinearClock` or
         :class:`~sctools.model.PublishedClock`; the directory of a saved one; or the name of a

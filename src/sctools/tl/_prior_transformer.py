@@ -68,7 +68,8 @@ def prior_transformer(
     Parameters
     ----------
     adata
-        Annotated data, cells × genes, with all genes that were measured. May be backed by a file.
+        Annotated data, cells × genes, with all genes that were measured. May be backed by a file;
+        with ``model``, counts may be a dask array too, of which a block is in memory at a time.
     labels_key
         Column of ``obs`` with the classes to learn. With a ``model`` it is only recorded, for the
         figures that compare.

@@ -27,7 +27,7 @@ class Input(NamedTuple):
     Attributes
     ----------
     rna
-        RNA counts in memory, with the columns of ``obs`` that are read.
+        RNA counts, with the columns of ``obs`` that are read.
     proteins
         Reads protein counts, given the proteins of a trained model or ``None``; ``None`` without.
     modality
@@ -45,8 +45,12 @@ def read_input(
     protein_key: str | None,
     modalities: Mapping[str, str] | None,
     copy: bool,
+    lazy: bool = False,
 ) -> Input:
-    """Find RNA and protein counts; raise where they are not to be found."""
+    """Find RNA and protein counts; raise where they are not to be found.
+
+    ``lazy`` leaves a backed AnnData where it is.
+    """
     from anndata import AnnData
     from mudata import MuData
 
@@ -56,7 +60,7 @@ def read_input(
                 "`modalities` is for MuData, found AnnData. Name its proteins with `protein_key=`."
             )
         check_writable(adata, copy=copy)
-        rna = adata.to_memory() if adata.isbacked else adata
+        rna = adata.to_memory() if adata.isbacked and not lazy else adata
         if protein_key is None:
             return Input(rna, None, None)
 

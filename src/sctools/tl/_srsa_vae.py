@@ -14,6 +14,7 @@ from .._settings import settings
 from .._validate import check_key_added, listing
 from ..pp._counts_input import CountsInput
 from ._params import recorded_params
+from ._srsa_blocks import encode_blocks, is_lazy
 from ._srsa_input import Input, read_input
 from ._srsa_model import DEFAULT_MASK, fit, make_ready
 from ._srsa_record import encode, history_table, model_params, versions, write_result
@@ -64,7 +65,8 @@ def srsa_vae(
     ----------
     adata
         Annotated data, cells × genes, with raw counts; or :class:`~mudata.MuData` with RNA and
-        protein counts.
+        protein counts. With ``model``, counts of an AnnData may be in a backed file or a dask
+        array, of which a block of cells is in memory at a time (but for denoised proteins).
     model
         A trained model, or the directory of a saved one (which is unpickled: load only files that
         you trust). ``None`` trains.
@@ -138,9 +140,10 @@ def srsa_vae(
     TypeError
         ``model`` is no SRSA-VAE, or a column does not hold numbers where it should.
     ValueError
-        Values are not counts; there are too few cells; names are repeated; protein counts do not
-        match the cells or hold a protein without any count; a given model knows other genes,
-        proteins or batches; an option is unknown or out of range. ``adata`` is then as it was.
+        Values are not counts, or are a dask array and there is no ``model``; there are too few
+        cells; names are repeated; protein counts do not match the cells or hold a protein without
+        any count; a given model knows other genes, proteins or batches; an option is unknown or
+        out of range. ``adata`` is then as it was.
 
     Notes
     -----
@@ -164,7 +167,10 @@ def srsa_vae(
         categorical_covariate_keys=_names(categorical_covariate_keys, "categorical_covariate_keys"),
         continuous_covariate_keys=_names(continuous_covariate_keys, "continuous_covariate_keys"),
     )
-    found = read_input(adata, protein_key=protein_key, modalities=modalities, copy=copy)
+    # Samples of denoised proteins depend on the batches that they are drawn in.
+    lazy = model is not None and denoised_protein_key is None and is_lazy(adata, layer)
+    where: dict[str, Any] = {"protein_key": protein_key, "modalities": modalities, "copy": copy}
+    found = read_input(adata, **where, lazy=lazy)
     keys = SRSAVAEKeys.of(key_added)
     written = [keys.component, keys.latent, keys.attention]
     check_key_added(found.rna, key_added, written)
@@ -178,7 +184,7 @@ def srsa_vae(
         options: dict[str, Any] = {"attention": attention, "residual": residual, "prior": prior}
         if n_latent is not None:
             options["n_latent"] = n_latent
-        vae, query = fit(
+        vae, private = fit(
             found,
             names,
             mask_var=mask_var,
@@ -200,16 +206,34 @@ def srsa_vae(
                 f"Arguments for training ({listing(asked)}) do not go with a trained `model`. "
                 "Leave them out, or leave `model` out to train."
             )
-        vae, query = make_ready(model, found, names)
-        _keep_inputs(query.obs.columns, written, key_added)
-    arrays = encode(vae, query, batch_size, denoise=denoised_protein_key is not None, seed=seed)
+
+        def check(query: AnnData) -> None:
+            _keep_inputs(query.obs.columns, written, key_added)
+
+        if lazy:
+            vae, n_genes, arrays = encode_blocks(
+                model,
+                found.rna,
+                names,
+                protein_key=protein_key,
+                batch_size=batch_size,
+                seed=seed,
+                check=check,
+            )
+        else:
+            vae, private = make_ready(model, found, names)
+            check(private)
+    if not lazy:
+        denoise = denoised_protein_key is not None
+        arrays = encode(vae, private, batch_size, denoise=denoise, seed=seed)
+        n_genes = private.n_vars
     params = recorded_params(
         method="srsa_vae",
         mode="trained" if model is None else "applied",
         layer=layer,
         labels_key=labels_key,
         protein_key=protein_key,
-        n_genes=query.n_vars,
+        n_genes=n_genes,
         seed=seed if model is None else None,
         **model_params(vae),
     )
