@@ -22,6 +22,7 @@ from sctools.model._age_genes import (
 from sctools.model._age_prediction import predict_parts
 from sctools.model._gene_attribution import of_donors
 from sctools.pp._expression import Normalizer
+from sctools.pp._map_blocks import PreparedBlock
 from sctools.tl import age_clock
 
 from .._clocks import QUICK, small_cohort
@@ -49,10 +50,12 @@ def _donor_ages(clock, adata, unit, x):
     """Age of every donor by every part, from normalised values: what ``predict`` does with them."""
     names = [clock.keys["cell_type_key"], *clock.keys["covariate_keys"]]
     labels = adata.obs[names].astype(str).reset_index(drop=True)
-    ages = predict_parts(
+    ages, _ = predict_parts(
         clock.module.parts,
-        [(0, sparse.csr_matrix(x))],
+        sparse.csr_matrix(x),
+        len(x),
         [encode_labels(labels, categories, clock.keys) for categories in clock.categories],
+        prepare=lambda block: PreparedBlock(block, np.ones(len(x))),
         present=np.ones(len(clock.genes), dtype=bool),
         unit=unit,
         labels=labels,

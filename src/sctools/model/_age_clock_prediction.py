@@ -12,7 +12,8 @@ from .._docs import docs
 from .._validate import listing
 from ..pp._clock_input import READ_ROWS
 from ..pp._cohort import read_cohort
-from ..pp._expression import Normalizer, check_values, describe, get_expression, row_blocks
+from ..pp._expression import Normalizer, describe, get_expression
+from ..pp._map_blocks import Prepare
 from ..pp._match_genes import GeneMatch, match_genes
 from ._age_covariates import (
     choose_columns,
@@ -157,20 +158,12 @@ class AgePredictionMixin:
             target_sum=self.target_sum * self._depth_share(match),
             log_normalized=log_normalized,
         )
-        empty = 0
-
-        def blocks() -> Any:
-            nonlocal empty
-            for start, block in row_blocks(matrix, batch_size):
-                check_values(block.data, where=describe(layer), log_normalized=log_normalized)
-                normalized, totals = normalize(block)
-                empty += int((totals == 0).sum())
-                yield start, normalized
-
-        parts = predict_parts(
+        parts, empty = predict_parts(
             self.module.parts,
-            blocks(),
+            matrix,
+            batch_size,
             [encode_labels(labels, categories, self.keys) for categories in self.categories],
+            prepare=Prepare(describe(layer), log_normalized, normalize),
             present=match.columns >= 0,
             unit=unit,
             labels=forget_unseen(labels, self.categories),

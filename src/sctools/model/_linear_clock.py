@@ -8,11 +8,13 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from natsort import natsorted
 
@@ -23,7 +25,8 @@ from ..pp._categories import as_labels
 from ..pp._clock_categories import MISSING
 from ..pp._clock_input import READ_ROWS
 from ..pp._cohort import read_cohort
-from ..pp._expression import check_values, describe, get_expression, row_blocks
+from ..pp._expression import describe, get_expression
+from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth
 from ._glmnet import INTERCEPT, read_glmnet
@@ -60,6 +63,22 @@ class _Cells(NamedTuple):
     cell_type: np.ndarray
     unit: np.ndarray
     names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _LinearBlock:
+    """Prediction of each cell of a block by itself, and its depth; for :func:`map_blocks`."""
+
+    prepare: Prepare
+    weights: np.ndarray
+    intercepts: np.ndarray
+
+    def __call__(self, block: sp.csr_matrix, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, total = self.prepare(block)
+        own = np.full(len(total), np.nan)
+        rows = np.flatnonzero((code >= 0) & (total > 0))
+        own[rows] = self.intercepts[code[rows]] + (values @ self.weights)[rows, code[rows]]
+        return own, total
 
 
 class LinearClock:
@@ -465,14 +484,11 @@ class LinearClock:
         )
         own = np.full(matrix.shape[0], np.nan)
         depth = np.empty(matrix.shape[0])
-        for start, block in row_blocks(matrix, size):
-            check_values(block.data, where=describe(layer), log_normalized=log_normalized)
-            values, total = scale(block)
-            here = slice(start, start + len(total))
-            depth[here] = total
-            rows = np.flatnonzero((cell_type[here] >= 0) & (total > 0))
-            code = cell_type[here][rows]
-            own[start + rows] = self.intercepts.to_numpy()[code] + (values @ weights)[rows, code]
+        block = _LinearBlock(
+            Prepare(describe(layer), log_normalized, scale), weights, self.intercepts.to_numpy()
+        )
+        for rows, found in map_blocks(block, matrix, size, cell_type):
+            own[rows], depth[rows] = found
         return own, depth
 
     # ------------------------------------------------------------------ what matches

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -23,7 +25,8 @@ from ..pp._clock_categories import (
     match_categories,
 )
 from ..pp._clock_input import READ_ROWS
-from ..pp._expression import check_values, describe, get_expression, row_blocks
+from ..pp._expression import describe, get_expression, row_blocks
+from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth, median_depth
 from ._saved_model import PUBLISHED_CLOCK, fitting_files, read_model, write_model
@@ -307,13 +310,11 @@ class PublishedClock:
         )
         ages = np.empty(adata.n_obs, dtype=np.float64)
         empty = 0
-        for start, block in row_blocks(matrix, batch_size):
-            check_values(block.data, where=where, log_normalized=log_normalized)
-            x, totals = normalize(block)
-            empty += int((totals == 0).sum())
-            rows = slice(start, start + x.shape[0])
-            codes = np.column_stack([m.codes[rows] for m in categories.values()])
-            ages[rows] = network.ages(x.indptr, x.indices, x.data, codes)
+        codes = np.column_stack([found.codes for found in categories.values()])
+        block = _PublishedBlock(Prepare(where, log_normalized, normalize), network)
+        for rows, (of_block, n_empty) in map_blocks(block, matrix, batch_size, codes):
+            ages[rows] = of_block
+            empty += n_empty
         self._warn(match, categories, empty)
         return (ages, ages.copy()) if return_specific else ages
 
@@ -556,6 +557,19 @@ class PublishedClock:
             arguments = {name: description[name] for name in ("genes", "categories")}
             options = {name: description[name] for name in ("gene_ids", "target_sum")}
             return cls(tensors, **arguments, **options)
+
+
+@dataclass(frozen=True)
+class _PublishedBlock:
+    """Ages of a block of cells, and how many have no counts; for :func:`map_blocks`."""
+
+    prepare: Prepare
+    network: FoldedPublishedNetwork
+
+    def __call__(self, block: sp.csr_matrix, codes: np.ndarray) -> tuple[np.ndarray, int]:
+        x, totals = self.prepare(block)
+        ages = self.network.ages(x.indptr, x.indices, x.data, codes)
+        return ages, int((totals == 0).sum())
 
 
 def _check_target_sum(value: Any) -> TargetSum:

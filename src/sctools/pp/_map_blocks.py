@@ -1,0 +1,121 @@
+"""A function over blocks of rows, on this machine or on the cluster that holds a dask array."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ._expression import check_values, row_blocks
+
+
+class PreparedBlock(NamedTuple):
+    """A block of cells, ready for a model.
+
+    Attributes
+    ----------
+    values
+        What the model reads, CSR.
+    totals
+        Depth of every cell.
+    """
+
+    values: sp.csr_matrix
+    totals: np.ndarray
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Checks a block of stored values and normalises it.
+
+    Attributes
+    ----------
+    where
+        Name of the matrix for messages.
+    log_normalized
+        Whether log-normalised values are declared.
+    normalize
+        Gives values and totals of a block.
+    """
+
+    where: str
+    log_normalized: bool
+    normalize: Callable[[sp.csr_matrix], tuple[sp.csr_matrix, np.ndarray]]
+
+    def __call__(self, block: sp.csr_matrix) -> PreparedBlock:
+        """Check and normalise."""
+        check_values(block.data, where=self.where, log_normalized=self.log_normalized)
+        return PreparedBlock(*self.normalize(block))
+
+
+def map_blocks(
+    function: Callable[..., Any], matrix: Any, size: int, *per_row: np.ndarray
+) -> Iterator[tuple[slice, Any]]:
+    """Yield rows and ``function(block, *arrays)`` for blocks of at most ``size`` rows, in order.
+
+    With a dask array and a client of ``dask.distributed``, blocks are worked on where they are:
+    chunks stay on the workers, and only results come back.
+
+    Parameters
+    ----------
+    function
+        What is done with a CSR block; for a cluster it has to be picklable and to depend on
+        nothing else.
+    matrix
+        What :func:`row_blocks` takes.
+    size
+        Rows at a time.
+    *per_row
+        Arrays with a first axis of rows, whose parts go along with the blocks.
+    """
+    client = _client() if hasattr(matrix, "dask") else None
+    if client is None:
+        for start, block in row_blocks(matrix, size):
+            rows = slice(start, start + block.shape[0])
+            yield rows, function(block, *(array[rows] for array in per_row))
+        return
+
+    from dask.delayed import delayed
+
+    if len(matrix.chunks[1]) > 1:
+        matrix = matrix.rechunk({1: -1})
+    # One copy for all tasks, on every worker: a model may be large.
+    shared = client.scatter(function, broadcast=True, hash=False)
+    ends = np.cumsum(matrix.chunks[0])
+    starts = ends - matrix.chunks[0]
+    tasks = [
+        delayed(_in_chunk, pure=False)(
+            shared, chunk, size, *(array[start:end] for array in per_row)
+        )
+        for chunk, start, end in zip(matrix.to_delayed().ravel(), starts, ends, strict=True)
+    ]
+    futures = client.compute(tasks)
+    try:
+        for start, future in zip(starts, futures, strict=True):
+            for rows, result in future.result():
+                yield slice(start + rows.start, start + rows.stop), result
+            future.release()
+    finally:
+        client.cancel([future for future in futures if not future.done()])
+
+
+def _in_chunk(
+    function: Callable[..., Any], chunk: Any, size: int, *per_row: np.ndarray
+) -> list[tuple[slice, Any]]:
+    """Do on a worker what is done here without one."""
+    return list(map_blocks(function, chunk, size, *per_row))
+
+
+def _client() -> Any:
+    """Return the client of a dask cluster, if any; nothing is imported to find out."""
+    distributed = sys.modules.get("distributed")
+    if distributed is None:
+        return None
+    try:
+        return distributed.default_client()
+    except ValueError:
+        return None

@@ -1,0 +1,106 @@
+"""Clocks on a dask cluster: the same ages, also when a worker is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sctools.pp._map_blocks import map_blocks
+
+from .test_lazy import MODELS, assert_same_results, quietly, with_matrix
+
+distributed = pytest.importorskip("distributed")
+dask_array = pytest.importorskip("dask.array")
+
+CHUNK = 23
+
+
+@pytest.fixture(scope="module")
+def client():
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def lazy(counts):
+    counts = sparse.csr_matrix(counts)
+    parts = [counts[start : start + CHUNK] for start in range(0, counts.shape[0], CHUNK)]
+    arrays = [dask_array.from_array(part, chunks=part.shape, asarray=False) for part in parts]
+    return dask_array.concatenate(arrays)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["age_clock", "linear_clock", "published_clock"])
+def test_the_same_ages_on_two_workers(client, name, monkeypatch):
+    adata, _, apply = MODELS[name]()
+    expected = adata.copy()
+    quietly(apply, expected, batch_size=CHUNK)
+    query = with_matrix(adata, lazy(adata.X))
+    monkeypatch.setattr(  # on the workers, nowhere else: pytest's own process has no part in it
+        "sctools.pp._expression.check_values",
+        lambda *args, **kwargs: pytest.fail("a block was read here"),
+    )
+    monkeypatch.setattr("sctools.pp._map_blocks.row_blocks", lambda *args: pytest.fail("read here"))
+    quietly(apply, query, **({} if name == "published_clock" else {"batch_size": CHUNK}))
+    assert_same_results(query, expected, adata)
+    np.testing.assert_array_equal(query.obs["age_clock"], expected.obs["age_clock"])
+
+
+def test_rows_come_in_order_and_in_pieces(client):
+    counts = sparse.random(100, 6, 0.5, "csr", random_state=0)
+    numbers = np.arange(100)
+
+    def function(block, number):
+        return block.sum(), number.copy()
+
+    here = list(map_blocks(function, counts, 10, numbers))
+    there = list(map_blocks(function, lazy(counts), 10, numbers))
+    assert [rows.start for rows, _ in here] == list(range(0, 100, 10))
+    pieces = [rows.stop - rows.start for rows, _ in there]
+    assert pieces == [10, 10, 3] * 4 + [8]
+    assert np.concatenate([number for _, (_, number) in there]).tolist() == numbers.tolist()
+    for rows, (total, _) in there:
+        assert total == pytest.approx(counts[rows].sum())
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_made_up_for(client, tmp_path):
+    counts = sparse.random(200, 6, 0.5, "csr", random_state=0)
+    mark = str(tmp_path / "killed")
+
+    def function(block, number):
+        if number[0] >= 100 and not os.path.exists(mark):
+            with open(mark, "w") as file:
+                file.write(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return block.sum(axis=1)
+
+    workers = {
+        info["pid"] for info in client.run(lambda: {"pid": __import__("os").getpid()}).values()
+    }
+    found = list(map_blocks(function, lazy(counts), CHUNK, np.arange(200)))
+    killed = int((tmp_path / "killed").read_text())
+    assert killed in workers
+    sums = np.concatenate([part for _, part in found])
+    np.testing.assert_array_equal(sums, counts.sum(axis=1))
+
+
+def test_errors_of_workers_are_raised_here(client):
+    from sctools.pp._map_blocks import Prepare
+
+    prepare = Prepare("`adata.X`", False, lambda block: (block, np.zeros(block.shape[0])))
+    counts = sparse.random(60, 6, 0.5, "csr", random_state=0)
+    with pytest.raises(ValueError, match=r"`adata.X` must hold raw counts.*found 0\."):
+        list(map_blocks(prepare, lazy(counts), CHUNK))
+
+
+def test_without_a_cluster_nothing_is_looked_for(monkeypatch):
+    monkeypatch.delitem(sys.modules, "distributed")
+    counts = sparse.random(60, 6, 0.5, "csr", random_state=0)
+    found = list(map_blocks(lambda block: block.shape[0], lazy(counts), 50))
+    assert [n for _, n in found] == [23, 23, 14]
