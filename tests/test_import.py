@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["anndata", "matplotlib", "numpy", "pandas", "scanpy", "scipy", "scvi", "seaborn", "torch"]
 MODELS = ["lightning", "scvi", "torch"]
+HEAVY = ["anndata", "matplotlib", "numpy", "pandas", "scanpy", "scipy", "seaborn", *MODELS]
 
 
 def python(code: str, *options: str) -> str:
@@ -37,11 +37,28 @@ def test_settings_load_no_dependency() -> None:
     assert loaded("import sctools; sctools.settings.verbosity = 1", HEAVY) == []
 
 
+def test_command_line_is_loaded_by_itself_only() -> None:
+    assert loaded("import sctools", ["click", "sctools._cli"]) == []
+    assert loaded("import sctools._cli", HEAVY) == []
+
+
+def test_table_of_clocks_loads_no_model_library() -> None:
+    assert loaded("import sctools; sctools.model.clocks()", MODELS) == []
+
+
+def test_unknown_model() -> None:
+    import sctools
+
+    with pytest.raises(AttributeError, match="no attribute 'Clock'"):
+        sctools.model.Clock  # noqa: B018
+    assert {"AgeClock", "clocks", "load_clock"} <= set(dir(sctools.model))
+
+
 def test_import_emits_no_warning() -> None:
     python("import sctools", "-W", "error")
 
 
-@pytest.mark.parametrize("namespace", ["datasets", "get", "pl", "pp", "tl"])
+@pytest.mark.parametrize("namespace", ["datasets", "get", "model", "pl", "pp", "tl"])
 def test_namespace_loads_no_model_library(namespace: str) -> None:
     assert loaded(f"import sctools.{namespace}", MODELS) == []
 

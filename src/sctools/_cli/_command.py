@@ -58,7 +58,7 @@ class Command(click.Command):
         except (KeyboardInterrupt, SystemExit) as stop:
             if not _is_interrupt(stop):
                 raise
-            click.echo("Stopped. Nothing was written.", err=True)
+            click.echo("Stopped.", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
             if debug:
