@@ -66,22 +66,10 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert "Usage: sctools" in done.stderr
 
 
-def interrupted_by_lightning() -> None:
-    """Raise what Lightning makes of Ctrl-C, which also turns further ones off."""
-    try:
-        raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sys.exit(1)
-
-
-@pytest.mark.parametrize("while_training", [False, True])
-def test_ctrl_c(cells: Path, monkeypatch: pytest.MonkeyPatch, while_training: bool) -> None:
+def test_ctrl_c(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     handler = signal.getsignal(signal.SIGINT)
 
     def stop(*_: Any, **__: Any) -> None:
-        if while_training:
-            interrupted_by_lightning()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sctools.tl.age_clock", stop)

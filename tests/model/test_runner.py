@@ -3,14 +3,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import signal
+import sys
+import threading
 import warnings
 
 import numpy as np
 import pytest
 import torch
 
+from sctools import tl
 from sctools.model import _runner
-from sctools.model._runner import one_thread, progress, quiet, seeded
+from sctools.model._runner import interruptible, one_thread, progress, quiet, seeded
+
+from .. import _clocks, _priors, _vaes
+from .._compare import assert_unchanged, snapshot
 
 
 class Stop(Exception):
@@ -119,3 +126,65 @@ def test_progress_counts_to_its_total(monkeypatch):
         for n in (1, 2, 3):
             assert tick() is None
             assert bar.n == n
+
+
+# ---------------------------------------------------------------------------------------- Ctrl-C
+
+
+def exit_as_lightning_does():
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.exit(1)
+
+
+def test_an_interrupt_is_an_interrupt_and_the_next_one_is_heard():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        exit_as_lightning_does()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_other_exits_stay_exits():
+    with pytest.raises(SystemExit, match="3"), interruptible():
+        sys.exit(3)
+
+
+def test_in_a_thread_no_handler_is_set():
+    found = []
+
+    def work():
+        with interruptible():
+            found.append(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [1]
+
+
+@pytest.mark.parametrize("name", ["age_clock", "prior_transformer", "srsa_vae"])
+def test_ctrl_c_while_training_leaves_the_data_as_they_were(name, monkeypatch):
+    adata = {
+        "age_clock": _clocks.small_cohort,
+        "prior_transformer": _priors.cells,
+        "srsa_vae": _vaes.cells,
+    }[name]()
+    quick = {
+        "age_clock": _clocks.QUICK,
+        "prior_transformer": {"labels_key": "cell_type", "net": "prior", **_priors.QUICK},
+        "srsa_vae": _vaes.QUICK,
+    }[name]
+    before, handler = snapshot(adata), signal.getsignal(signal.SIGINT)
+    state = torch.get_rng_state()
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_runner.EpochCounter, "on_train_epoch_end", stop)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(tl, name)(adata, **quick, progress_bar=False)
+    assert_unchanged(adata, before)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -32,6 +33,17 @@ def test_what_is_written_is_read(tmp_path):
         assert found[name].dtype == value.dtype
         assert torch.equal(found[name], value), name
     assert sorted(path.name for path in folder.iterdir()) == ["clock.json", "clock.safetensors"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+def test_files_are_for_those_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_model(AGE_CLOCK, tmp_path, DESCRIPTION, tensors(), overwrite=False)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"clock.json": 0o640, "clock.safetensors": 0o640}
 
 
 def test_the_description_can_be_read_by_eye(tmp_path):

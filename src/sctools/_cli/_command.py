@@ -55,9 +55,7 @@ class Command(click.Command):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click knows what to do
-        except (KeyboardInterrupt, SystemExit) as stop:
-            if not _is_interrupt(stop):
-                raise
+        except KeyboardInterrupt:
             click.echo("Stopped.", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
@@ -106,8 +104,3 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_interrupt(stop: BaseException) -> bool:
-    """Tell Ctrl-C, which Lightning turns into ``sys.exit(1)`` while a network trains."""
-    return isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -65,6 +67,21 @@ def one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be a ``KeyboardInterrupt``: Lightning exits on it, and ignores the next one."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def progress(total: int | bool | None, description: str) -> Iterator[Callable[[], None] | None]:
     """Progress bar over ``total`` epochs: a function to call after each, or ``None``."""
     if not total:
@@ -107,7 +124,7 @@ def run_training(
     On one thread: the networks are small, and on a shared machine threads would mostly wait for
     each other at every operation.
     """
-    with quiet(), one_thread():
+    with quiet(), one_thread(), interruptible():
         TrainRunner(
             model,
             training_plan=plan,

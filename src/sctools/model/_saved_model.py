@@ -68,6 +68,8 @@ def write_model(
     try:
         save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, drafts[tensor_name])
         drafts[json_name].write_text(text + "\n", encoding="utf-8")
+        # safetensors lets nobody else read its file, whatever the user's umask says.
+        drafts[tensor_name].chmod(drafts[json_name].stat().st_mode)
         for name, draft in drafts.items():
             draft.replace(folder / name)
     finally:

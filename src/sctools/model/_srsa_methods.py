@@ -13,7 +13,7 @@ from scvi.utils import unsupported_if_adata_minified
 
 from .._settings import settings
 from ._depth_field import add_depth
-from ._runner import EpochCounter, one_thread, progress, quiet, seeded
+from ._runner import EpochCounter, interruptible, one_thread, progress, quiet, seeded
 from ._vae_schedule import schedule
 from ._whole_batches import WholeBatchSplitter
 
@@ -104,6 +104,7 @@ class SRSAMethods:
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
             stack.enter_context(one_thread())
+            stack.enter_context(interruptible())
             shown = shown and not arguments["enable_progress_bar"]  # scvi-tools' was asked for
             bar = progress(shown and arguments["max_epochs"], type(self).__name__)
             counter = EpochCounter([stack.enter_context(bar)])
