@@ -106,6 +106,7 @@ def fake_prior_result(
         "genes": genes,
         "classes": np.array(groups),
         "groups": np.array(groups),
+        "n_cells": np.bincount(truth, minlength=k),
         "edges": edges,
         "attention": (lift / regulators[:, None]).astype("float32"),
         "lift": lift.astype("float32"),

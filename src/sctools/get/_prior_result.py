@@ -49,6 +49,15 @@ def names_of(values: Any) -> list[str]:
     return [str(name) for name in np.asarray(values).ravel()]
 
 
+def cells_of_groups(adata: AnnData, key: str) -> dict[str, int] | None:
+    """Return how many cells attention was averaged over; ``None`` if an old result lacks it."""
+    result = check_prior(adata, key)
+    groups, n_cells = names_of(result["groups"]), np.asarray(result.get("n_cells", ()))
+    if len(n_cells) != len(groups):
+        return None
+    return {name: int(n) for name, n in zip(groups, n_cells, strict=True)}
+
+
 def prior_attention(adata: AnnData, key: str) -> PriorAttention:
     """Read edges and attention; raise ``KeyError`` or ``ValueError`` where they do not fit."""
     result = check_prior(adata, key)

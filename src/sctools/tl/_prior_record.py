@@ -116,6 +116,7 @@ def answer(
         "genes": np.array(network.genes, dtype=object),
         "classes": np.array(network.classes, dtype=object),
         "groups": np.array(names, dtype=object)[some],
+        "n_cells": means.n_cells[some],
         "edges": network.edges.reset_index(drop=True),
         "attention": attention,
         "lift": (attention * degree[ends["target"]][:, None]).astype(np.float32),

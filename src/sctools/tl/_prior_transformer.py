@@ -144,12 +144,12 @@ def prior_transformer(
     - ``obsm[key_added + "_tf"]``: DataFrame, cells × regulators, float32: how far a regulator's
       targets are above their means in training (below, for targets that it represses), each by its
       attention to the regulator and its weight in the embedding, summed;
-    - ``uns[key_added]``: ``params``; ``genes``, ``classes`` and ``groups``, names; ``edges``
-      (``source``, ``target``, ``weight``); ``attention`` and ``lift``, edges × groups, float32: the
-      mean over a group's cells, and its multiple of an even share among a target's regulators and
-      itself; ``gene_attention``, genes × groups, weights of the genes in the embedding;
-      ``coverage`` of the network; after training ``history`` and, with enough labels,
-      ``validation``.
+    - ``uns[key_added]``: ``params``; ``genes``, ``classes`` and ``groups``, names; ``n_cells`` of
+      each group, int64; ``edges`` (``source``, ``target``, ``weight``); ``attention`` and ``lift``,
+      edges × groups, float32: the mean over a group's cells, and its multiple of an even share
+      among a target's regulators and itself; ``gene_attention``, genes × groups, weights of the
+      genes in the embedding; ``coverage`` of the network; after training ``history`` and, with
+      enough labels, ``validation``.
 
     Raises
     ------
