@@ -102,8 +102,10 @@ def test_record(trained):
     result = adata.uns[KEY]
     assert set(result) == {
         "params", "genes", "classes", "groups", "edges", "attention", "lift", "gene_attention",
-        "coverage", "history", "validation",
+        "n_cells", "coverage", "history", "validation",
     }  # fmt: skip
+    counted = adata.obs[KEY].value_counts()
+    assert list(result["n_cells"]) == [counted[name] for name in result["groups"]]
     n_genes, n_edges, n_groups = len(model.genes), len(model.edges), len(result["groups"])
     assert list(result["classes"]) == [SLASH, "type1", "type3", "type4"]
     assert set(result["groups"]) == set(adata.obs[KEY].unique()) - {"Unknown"}
@@ -523,7 +525,7 @@ def test_round_trip(adata, form, tmp_path):
     assert SLASH in list(after["groups"])
     for name in ("genes", "classes", "groups"):
         assert list(after[name]) == list(before[name])
-    for name in ("attention", "lift", "gene_attention"):
+    for name in ("attention", "lift", "gene_attention", "n_cells"):
         assert_same(np.asarray(after[name]), before[name])
     assert set(after["params"]) == set(before["params"])
     assert list(found.obs[KEY]) == list(adata.obs[KEY])
