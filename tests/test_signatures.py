@@ -113,6 +113,17 @@ def test_pl_signature(function: Callable[..., object]) -> None:
     assert "save" not in found
 
 
+@pytest.mark.parametrize("function", public("pl"))
+def test_plots_share_what_they_share(function: Callable[..., object]) -> None:
+    """The same names in the same places, and ``None`` for what the style decides."""
+    found = parameters(function)
+    assert list(found)[-4:] == ["ax", "show", "return_fig", "kwargs"]
+    assert found["kwargs"].kind is inspect.Parameter.VAR_KEYWORD
+    for name in {"palette", "cmap"} & set(found):
+        assert found[name].default is None
+    assert not {"colors", "colormap", "figsize", "title", "save"} & set(found)
+
+
 @pytest.mark.parametrize("function", public("tl"))
 def test_tl_has_a_plot(function: Callable[..., object]) -> None:
     """``pl.x`` works straight after ``tl.x`` with no further argument."""

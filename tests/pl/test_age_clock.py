@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
@@ -237,3 +238,14 @@ def test_no_ages_points_to_the_other_figure():
 def test_no_donors():
     with pytest.raises(ValueError, match="without donors"):
         age_clock(fake_age_result(3, donor_key=None, applied=True))
+
+
+def test_long_names_of_many_categories_leave_room_for_the_data():
+    adata = fake_age_result(20)
+    codes = adata.obs["donor_id"].cat.codes
+    names = [f"a hospital with a rather long name, no. {code:02}" for code in codes]
+    adata.obs["site"] = pd.Categorical(names)
+    ax = age_clock(adata, color="site", show=False)
+    ax.figure.draw_without_rendering()
+    box = ax.get_window_extent()
+    assert min(box.width, box.height) / ax.figure.dpi > 2.5

@@ -48,7 +48,8 @@ def test_edges_are_those_of_highest_score():
         np.testing.assert_allclose(start, places[edge.source])
         np.testing.assert_allclose(end, places[edge.target])
     total = len(adata.uns[KEY]["edges"])
-    assert ax.get_title() == f"{GROUP}\n12 of {total} edges"
+    n_cells = adata.uns[KEY]["n_cells"][list(adata.uns[KEY]["groups"]).index(GROUP)]
+    assert ax.get_title() == f"{GROUP}\n{n_cells} cells, 12 of {total} edges"
 
 
 def test_colour_is_the_sign_and_width_the_lift():
@@ -135,7 +136,7 @@ def test_edges_in_both_directions_are_both_seen():
     pairs = set(zip(edges["source"], edges["target"], strict=True))
     assert {("TF0x0", "TF0x1"), ("TF0x1", "TF0x0")} <= pairs
     ax = attention_network(adata, "a", n_edges=100, show=False)
-    assert ax.get_title() == f"a\n{len(edges)} edges"
+    assert ax.get_title() == f"a\n40 cells, {len(edges)} edges"
     for arrow, (source, target) in zip(
         _arrows(ax), zip(edges["source"], edges["target"], strict=True), strict=True
     ):

@@ -59,7 +59,7 @@ def test_axes_and_legend():
         "Expected calibration error"
     )
     legend = _legend(ax)
-    assert legend.get_title().get_text() == "mean ± SD, 5 seeds"
+    assert legend.get_title().get_text() == "mean ± SD, 5 seeds\n400 test cells"
     assert [text.get_text() for text in legend.get_texts()] == NAMES
     assert legend.get_window_extent().x0 >= ax.get_window_extent().x1
     assert cut_off(ax.figure) == []
@@ -83,7 +83,7 @@ def test_table_and_result_are_drawn_alike(tmp_path):
 def test_one_seed_and_one_fraction():
     results = fake_comparison(["hard", "none"], [0.25], n_seeds=1)
     ax = compare_priors(results, show=False)
-    assert _legend(ax).get_title().get_text() == "one seed"
+    assert _legend(ax).get_title().get_text() == "one seed\n400 test cells"
     low, high = ax.get_xlim()
     assert low < 338 < high
     assert high / low < 4

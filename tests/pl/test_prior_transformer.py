@@ -13,7 +13,9 @@ KEY = "prior_transformer"
 
 
 def _rows(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
+    """Names of the groups, without their numbers of cells and on one line."""
+    labels = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    return [label.rpartition(" (")[0] for label in labels]
 
 
 def _tfs(ax):
@@ -40,7 +42,7 @@ def test_values():
     assert _rows(ax) == ["Monocyte", "T cell", "immature/naive B cell"]
     expected = _expected(adata).loc[_rows(ax), _tfs(ax)]
     np.testing.assert_allclose(_values(ax), expected, rtol=1e-5, atol=1e-6)
-    assert ax.get_ylabel() == "cell_type"
+    assert ax.get_ylabel() == "cell_type (cells)"
     assert ax.get_xlabel() == "TF (12 of 13)"
 
 
@@ -71,6 +73,7 @@ def test_groups_are_natural_sorted_whatever_their_stored_order():
     result = adata.uns[KEY]
     order = np.argsort(result["groups"])  # that of text
     result["groups"] = result["groups"][order]
+    result["n_cells"] = result["n_cells"][order]
     for name in ("attention", "lift", "gene_attention"):
         result[name] = result[name][:, order]
     ax = prior_transformer(adata, show=False)
@@ -146,7 +149,7 @@ def test_kwargs_reach_the_heatmap():
 
 def test_groups_of_predictions():
     ax = prior_transformer(fake_prior_result(applied=True), show=False)
-    assert ax.get_ylabel() == "Prediction"
+    assert ax.get_ylabel() == "Prediction (cells)"
 
 
 def test_errors():

@@ -198,7 +198,8 @@ def _figsize(names: Sequence[str], height: float, n_groups: int) -> tuple[float,
     beside = letter_width("small") * sum(_COLUMNS.values())
     size = points(mpl.rcParams["axes.labelsize"])
     below = 1.3 * size / 72 * (4.5 + 1.3 * n_groups * (n_groups > 1))
-    return 3.0 + letter * longest + beside, below + _row_inches() * (height + 1.2)
+    inner = 0.47 * mpl.rcParams["figure.figsize"][0]
+    return inner + letter * longest + beside, below + _row_inches() * (height + 1.2)
 
 
 def _draw(ax: Axes, rows: pd.DataFrame, color: Any, q_max: float, style: Mapping[str, Any]) -> None:

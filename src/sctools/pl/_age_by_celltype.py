@@ -19,6 +19,7 @@ from ..get._columns import as_groups
 from ._utils import (
     Palette,
     finish,
+    is_dark,
     letter_width,
     merge_kwargs,
     new_axes,
@@ -215,7 +216,8 @@ def _figsize(names: Sequence[str], horizontal: bool) -> tuple[float, float]:
         return 0.9 + _column_width() * max(len(names), 2), 3.6
     row = 2.6 * points(mpl.rcParams["ytick.labelsize"]) / 72
     text = letter_width(mpl.rcParams["ytick.labelsize"]) * min(max(*map(len, names), 20), 60)
-    return 3.2 + text, 0.8 + row * max(len(names), 2)
+    inner = 0.5 * mpl.rcParams["figure.figsize"][0]
+    return inner + text, 0.8 + row * max(len(names), 2)
 
 
 def _draw(
@@ -228,7 +230,8 @@ def _draw(
 ) -> None:
     foreground = mpl.rcParams["text.color"]
     many = table["group"].value_counts().max() > 200
-    defaults = {"s": 4 if many else 14, "alpha": 0.3 if many else 0.8, "linewidth": 0, "zorder": 3}
+    alpha = (0.7 if is_dark() else 0.3) if many else 0.8
+    defaults = {"s": 4 if many else 14, "alpha": alpha, "linewidth": 0, "zorder": 3}
     style = merge_kwargs(defaults, {"rasterized": many, **kwargs}, PathCollection)
     median = {"color": foreground, "linewidth": 1.5, "zorder": 2}
     for position, name in enumerate(names):

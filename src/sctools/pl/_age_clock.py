@@ -27,6 +27,7 @@ from ._utils import (
     merge_kwargs,
     minus,
     new_axes,
+    readable_viridis,
     resolve_palette,
 )
 
@@ -128,7 +129,7 @@ def age_clock(
         longest = max(map(len, [*colors, str(color)]))
         beside = math.ceil(len(colors) / 15) * (0.5 + longest * letter_width("small"))
     given = ax is not None
-    ax = new_axes(ax, (side + min(beside, side), side + 0.35))
+    ax = new_axes(ax, (side + beside, side + 0.35))
     foreground = mpl.rcParams["text.color"]
     line = {"color": foreground, "linewidth": 1, "zorder": 1}
     identity = ax.axline((0, 0), slope=1, label="Predicted = true age", **line)
@@ -235,7 +236,7 @@ def _draw_intervals(ax: Axes, donors: pd.DataFrame) -> LineCollection | None:
 
 def _cmap(palette: Palette | None) -> Colormap:
     if palette is None:
-        palette = "viridis"
+        return readable_viridis()
     if not isinstance(palette, str):
         raise ValueError(
             "`color` is a column of numbers, for which `palette` must be the name of a colour map "

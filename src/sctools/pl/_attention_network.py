@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -15,17 +15,19 @@ from matplotlib.ticker import MaxNLocator
 from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER
 from ..get import attention_df
-from ..get._prior_result import check_positive, check_prior
+from ..get._prior_result import cells_of_groups, check_positive, check_prior
 from ._heatmap import inches
 from ._network_layout import overlapping, place_nodes
 from ._utils import (
     COLORS,
+    Palette,
     finish,
     legend_right,
     letter_width,
     merge_kwargs,
     new_axes,
     points,
+    resolve_palette,
     wrapped,
 )
 
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.text import Text
 
-# Sign of the weight -> its name, colour and the end of its arrows.
+# Sign of the weight -> its name, and the end of its arrows.
 _SIGNS = {
-    1: ("Activation", COLORS[0], "-|>"),
-    -1: ("Repression", COLORS[3], "|-|,widthA=0,widthB=0.35"),
-    0: ("Sign unknown", "0.55", "-|>"),
+    1: ("activation", "-|>"),
+    -1: ("repression", "|-|,widthA=0,widthB=0.35"),
+    0: ("sign unknown", "-|>"),
 }
+_COLORS = {"activation": COLORS[0], "repression": COLORS[3], "sign unknown": "0.55"}
 _WIDTHS = (0.4, 4.5)
 """Width in points of an edge of lift zero and of the highest lift."""
 
@@ -55,6 +58,7 @@ def attention_network(
     *,
     key: str = PRIOR_TRANSFORMER,
     n_edges: int = 30,
+    palette: Palette | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -81,6 +85,9 @@ def attention_network(
     %(key)s
     n_edges
         Number of edges, at most. Above about 100 the network becomes hard to read.
+    palette
+        Colours of the edges: a mapping with ``"activation"``, ``"repression"`` and
+        ``"sign unknown"``, a list of three in this order, or the name of a palette.
     %(plot)s
     **kwargs
         Passed to ``matplotlib.patches.FancyArrowPatch``, which draws the edges, such as
@@ -95,8 +102,8 @@ def attention_network(
     KeyError
         If there is no result under ``key``.
     ValueError
-        If the group is unknown, ``n_edges`` is not a positive integer, or the parts of the result
-        do not fit each other.
+        If the group is unknown, ``n_edges`` is not a positive integer, ``palette`` does not fit, or
+        the parts of the result do not fit each other.
 
     See Also
     --------
@@ -115,25 +122,31 @@ def attention_network(
     check_positive(n_edges, "n_edges")
     edges = attention_df(adata, str(group), key=key, n_top=n_edges)
     names = list(dict.fromkeys([*edges["source"], *edges["target"]]))
+    colors: Mapping[str, Any] = _COLORS
+    if palette is not None:
+        colors = resolve_palette(adata, "sign", list(_COLORS), palette)
 
     given = ax is not None
     ax = new_axes(ax, _figsize(names))
     ax.set_axis_off()
     shown = f"{len(edges):,} of {total:,} edges" if len(edges) < total else f"{total:,} edges"
-    ax.set_title("\n".join([*wrapped([str(group)]), shown]))
+    n_cells = (cells_of_groups(adata, key) or {}).get(str(group))
+    if n_cells is not None:
+        shown = f"{n_cells:,} {'cell' if n_cells == 1 else 'cells'}, {shown}"
+    ax.set_title("\n".join([*wrapped([str(group)]), shown]), fontsize="medium")
     texts = _label(ax, names, set(edges["source"]))
     widths = _widths(edges["lift"].to_numpy())
-    legend_right(ax, _handles(edges, widths))
+    legend_right(ax, _handles(edges, widths, colors))
     _place(ax, texts, edges, names)
-    _draw_edges(ax, texts, edges, names, widths, kwargs)
+    _draw_edges(ax, texts, edges, names, widths, colors, kwargs)
     return finish(ax, given=given, show=show, return_fig=return_fig)
 
 
 def _figsize(names: Sequence[str]) -> tuple[float, float]:
-    """Size at which labels take about a tenth of the area."""
+    """Size at which labels take about a sixth of the area."""
     size = mpl.rcParams["font.size"]
     area = sum((len(name) + 1) * letter_width(size) * 1.8 * size / 72 for name in names)
-    side = max(np.sqrt(11 * area), 3.6)
+    side = max(np.sqrt(6 * area), 0.36 * size)
     return float(1.15 * side + 1.7), float(0.9 * side + 0.5)
 
 
@@ -175,11 +188,11 @@ def _widths(lift: np.ndarray) -> Any:
     return lambda value: thin + (thick - thin) * value / highest
 
 
-def _handles(edges: pd.DataFrame, widths: Any) -> list[Any]:
+def _handles(edges: pd.DataFrame, widths: Any, colors: Mapping[str, Any]) -> list[Any]:
     signs = _signs(edges)
     handles: list[Any] = [
-        Line2D([], [], color=color, linewidth=2, label=name)
-        for sign, (name, color, _) in _SIGNS.items()
+        Line2D([], [], color=colors[name], linewidth=2, label=name.capitalize())
+        for sign, (name, _) in _SIGNS.items()
         if sign in signs
     ]
     highest = float(edges["lift"].max())
@@ -230,6 +243,7 @@ def _draw_edges(
     edges: pd.DataFrame,
     names: Sequence[str],
     widths: Any,
+    colors: Mapping[str, Any],
     kwargs: dict[str, Any],
 ) -> None:
     boxes = dict(zip(names, _boxes(texts), strict=True))
@@ -237,7 +251,7 @@ def _draw_edges(
     pairs = set(zip(edges["source"], edges["target"], strict=True))
     for edge, sign in zip(edges.itertuples(), _signs(edges), strict=True):
         start, end = places[edge.source], places[edge.target]
-        _, color, arrow = _SIGNS[int(sign)]
+        name, arrow = _SIGNS[int(sign)]
         width = float(widths(edge.lift))
         mutual = (edge.target, edge.source) in pairs
         style = {
@@ -247,7 +261,7 @@ def _draw_edges(
             "shrinkA": _to_frame(boxes[edge.source], end - start),
             # Clear of the frame by half its own width, or a bar would be half hidden.
             "shrinkB": _to_frame(boxes[edge.target], end - start) + 2 + width / 2,
-            "color": color,
+            "color": colors[name],
             "linewidth": width,
             "alpha": 0.8,
             "zorder": 2,

@@ -110,7 +110,7 @@ def calibration(
     right = np.array(cells.classes, dtype=object)[best] == cells.label[cells.known]
 
     given = ax is not None
-    scale = max(points(mpl.rcParams["axes.labelsize"]) / 10, 1)
+    scale = max(points(mpl.rcParams["axes.labelsize"]) / 10, 0.8)
     ax = new_axes(ax, (4.0 * scale, 4.9 * scale))
     _draw(ax, confidence, right, n_bins, kwargs)
     histogram = ax.inset_axes((0, 1.03, 1, 0.18), sharex=ax)

@@ -12,7 +12,17 @@ from matplotlib.lines import Line2D
 from .._docs import docs
 from .._keys import CLOCK_COMPARISON
 from .._validate import check_result, listing
-from ._utils import COLORS, finish, legend_below, letter_width, merge_kwargs, new_axes, points
+from ._utils import (
+    COLORS,
+    Palette,
+    finish,
+    legend_below,
+    letter_width,
+    merge_kwargs,
+    new_axes,
+    points,
+    resolve_palette,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -42,6 +52,7 @@ def compare_clocks(
     adata: AnnData,
     key: str = CLOCK_COMPARISON,
     *,
+    palette: Palette | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -61,6 +72,10 @@ def compare_clocks(
     adata
         Annotated data that :func:`sctools.tl.compare_clocks` was run on. It is left unchanged.
     %(key)s
+    palette
+        Colours of the methods: the name of a palette, a list, or a mapping from method (as in the
+        column ``method`` of the results) to colour. By default the clock is blue and the others
+        are grey.
     %(plot)s
     **kwargs
         Passed to :meth:`matplotlib.axes.Axes.plot`, which draws the points.
@@ -73,6 +88,8 @@ def compare_clocks(
     ------
     KeyError
         If there is no such result under ``key``.
+    ValueError
+        If ``palette`` does not fit.
 
     Examples
     --------
@@ -86,6 +103,10 @@ def compare_clocks(
     mean_age = results[results["method"] == _MEAN_AGE]
     clocks = results[results["method"] != _MEAN_AGE].sort_values("mae", kind="stable")
     names = _row_names(clocks)
+    methods = list(dict.fromkeys(clocks["method"].astype(str)))
+    colors = {method: _CLOCK if method == "gma" else _BASELINE for method in methods}
+    if palette is not None:
+        colors = resolve_palette(adata, "method", methods, palette)
 
     given = ax is not None
     ax = new_axes(ax, _figsize(names))
@@ -93,7 +114,7 @@ def compare_clocks(
     style = {"marker": "o", "markersize": 6, "linestyle": "", "zorder": 3}
     style = merge_kwargs(style, kwargs, Line2D)
     for row, (_, clock) in enumerate(clocks.iterrows()):
-        own = {} if "color" in style else {"color": _color(clock["method"])}
+        own = {} if "color" in style else {"color": colors[str(clock["method"])]}
         (point,) = ax.plot(clock["mae"], row, **style, **own)
         ends = clock["mae_lower"], clock["mae_upper"]
         ax.hlines(row, *ends, color=point.get_color(), linewidth=1.8, zorder=2)
@@ -109,7 +130,8 @@ def compare_clocks(
     ax.set_ylim(len(names) - 0.5, -0.5)  # the best on top
     right = max(clocks["mae_upper"].max(), *mean_age["mae"], clocks["mae"].max())
     ax.set_xlim(0, 1.05 * right)
-    ax.set_xlabel(f"Mean absolute error of donors ({unit})")
+    # To the right: what is too long for narrow axes has room below the names.
+    ax.set_xlabel(f"Mean absolute error of donors ({unit})", loc="right")
     legend_below(ax, handles, title=_size(result))
     return finish(ax, given=given, show=show, return_fig=return_fig)
 
@@ -135,10 +157,6 @@ def _row_names(clocks: pd.DataFrame) -> list[str]:
     ]
 
 
-def _color(method: str) -> str:
-    return _CLOCK if method == "gma" else _BASELINE
-
-
 def _size(result: dict[str, Any]) -> str:
     """How many donors, samples and folds there were."""
     donors = result["donors"]
@@ -151,5 +169,6 @@ def _size(result: dict[str, Any]) -> str:
 
 def _figsize(names: list[str]) -> tuple[float, float]:
     label = mpl.rcParams["ytick.labelsize"]
-    width = 3.8 + letter_width(label) * max(map(len, names))
+    inner = 0.55 * mpl.rcParams["figure.figsize"][0]
+    width = inner + letter_width(label) * max(map(len, names))
     return width, 1.5 + 2.0 * points(label) / 72 * max(len(names), 2)

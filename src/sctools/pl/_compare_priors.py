@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -13,7 +14,16 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from .._docs import docs
 from .._keys import PRIOR_COMPARISON
 from .._validate import check_result, listing
-from ._utils import COLORS, finish, legend_right, merge_kwargs, new_axes
+from ._utils import (
+    COLORS,
+    Palette,
+    finish,
+    legend_below,
+    legend_right,
+    merge_kwargs,
+    new_axes,
+    resolve_palette,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,6 +57,7 @@ def compare_priors(
     key: str = PRIOR_COMPARISON,
     *,
     metric: Literal["accuracy", "macro_f1", "ece"] = "accuracy",
+    palette: Palette | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -70,6 +81,8 @@ def compare_priors(
         ``"accuracy"`` and ``"macro_f1"`` of the test cells, better if high; ``"ece"`` is the
         expected calibration error, better if low. Any other column of numbers of the table will
         do.
+    palette
+        Colours of the modes: the name of a palette, a list, or a mapping from mode to colour.
     %(plot)s
     **kwargs
         Passed to :meth:`matplotlib.axes.Axes.plot` for all lines.
@@ -83,7 +96,8 @@ def compare_priors(
     KeyError
         If there is no result under ``key``, or the table lacks a column.
     ValueError
-        If the table has no value of the metric, or numbers of labels that are not positive.
+        If the table has no value of the metric, or numbers of labels that are not positive, or
+        ``palette`` does not fit.
 
     Examples
     --------
@@ -101,10 +115,14 @@ def compare_priors(
     >>> ax = sctools.pl.compare_priors(results, show=False)
     """
     results = _check_results(adata, key, metric)
-    given = ax is not None
-    ax = new_axes(ax, (6.4, 3.8))
     modes = [mode for mode in _STYLES if mode in set(results["mode"])]
     modes += [mode for mode in dict.fromkeys(results["mode"]) if mode not in _STYLES]
+    colors = {} if palette is None else resolve_palette(adata, "mode", modes, palette)
+    given = ax is not None
+    width = mpl.rcParams["figure.figsize"][0]
+    # In a column of a journal, a legend at the side would take half of it.
+    beside = given or width >= 5
+    ax = new_axes(ax, (width, 0.6 * width if beside else 0.9 * width))
     spare = (COLORS[i % len(COLORS)] for i in count(3))
 
     handles, ticks = [], set()
@@ -114,6 +132,7 @@ def compare_priors(
         # Side by side, else bars of one number of labels hide each other.
         x = table["n_labels"] * 1.025 ** (number - (len(modes) - 1) / 2)
         style = {"linewidth": 1.5, "markersize": 5, "zorder": 3, **style}
+        style["color"] = colors.get(mode, style["color"])
         style = merge_kwargs(style, kwargs, Line2D)
         handles += ax.plot(x, table["mean"], label=label, **style)
         sd = table["sd"].fillna(0.0)
@@ -122,10 +141,19 @@ def compare_priors(
         ticks |= set(table["n_labels"].round().astype(int))
 
     _label_axes(ax, sorted(ticks), metric)
-    n_seeds = results["seed"].nunique()
-    runs = f"mean ± SD, {n_seeds} seeds" if n_seeds > 1 else "one seed"
-    legend_right(ax, handles, title=runs)
+    legend = legend_right if beside else legend_below
+    legend(ax, handles, title=_runs(results))
     return finish(ax, given=given, show=show, return_fig=return_fig)
+
+
+def _runs(results: pd.DataFrame) -> str:
+    """Tell how many runs a point stands for, and how many cells each was tested on."""
+    n_seeds = results["seed"].nunique()
+    text = f"mean ± SD, {n_seeds} seeds" if n_seeds > 1 else "one seed"
+    if "n_test" not in results.columns:
+        return text
+    least, most = int(results["n_test"].min()), int(results["n_test"].max())
+    return f"{text}\n{least:,}{f'–{most:,}' if most > least else ''} test cells"
 
 
 def _check_results(adata: AnnData | pd.DataFrame, key: str, metric: str) -> pd.DataFrame:
@@ -146,7 +174,8 @@ def _check_results(adata: AnnData | pd.DataFrame, key: str, metric: str) -> pd.D
         raise KeyError(
             f"{where} lacks the columns {listing(missing)}. Available: {listing(results.columns)}."
         )
-    numbers = {name: pd.to_numeric(results[name]) for name in (*_NUMBERS, metric)}
+    wanted = [*_NUMBERS, metric, *(["n_test"] if "n_test" in results.columns else [])]
+    numbers = {name: pd.to_numeric(results[name]) for name in wanted}
     table = pd.DataFrame({"mode": results["mode"].astype(object).map(str), **numbers})
     table = table[np.isfinite(table[metric].to_numpy(dtype="float64"))]
     if len(table) == 0:

@@ -13,7 +13,7 @@ from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER, PriorKeys
 from ._answered_cells import AnsweredCells, answered_cells, check_column
 from ._heatmap import draw_heatmap, inches
-from ._utils import finish, letter_width, points, wrapped
+from ._utils import finish, is_dark, letter_width, points, wrapped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -45,7 +45,7 @@ def confusion(
     key: str = PRIOR_TRANSFORMER,
     normalize: Literal["true", "pred"] | None = "true",
     split: Literal["validation", "train", "unlabeled", "all"] | None = None,
-    cmap: str | Colormap = "Blues",
+    cmap: str | Colormap | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -79,7 +79,7 @@ def confusion(
         Cells to count, by ``adata.obs[key + "_split"]``. By default ``"validation"`` where this
         column is there, else ``"all"``.
     cmap
-        Colour map.
+        Colour map, by default ``"Blues"``, or ``"Blues_r"`` in a dark style.
     %(plot)s
     **kwargs
         Passed to :func:`seaborn.heatmap`, such as ``annot`` (by default the numbers are written
@@ -142,7 +142,7 @@ def confusion(
         label=_LABELS[normalize],
         center=None,
         least=0.0,
-        cmap=cmap,
+        cmap=cmap if cmap is not None else "Blues_r" if is_dark() else "Blues",
         ax=ax,
         kwargs={**style, **kwargs},
         # The title may reach over the colour bar, and as far over the labels of rows.

@@ -102,7 +102,9 @@ def inner_size(data: pd.DataFrame, min_width: float = 0.0) -> tuple[float, float
     n_rows, n_columns = data.shape
     lines = _lines(data.index)
     height = (1.25 * lines + 0.35) * points(mpl.rcParams["ytick.labelsize"]) / 72 * n_rows
-    width = min(max(5 / n_columns, 0.17 * _lines(data.columns)), 0.45) * n_columns
+    # In the small print of a journal, cells are as much smaller.
+    scale = min(points(mpl.rcParams["xtick.labelsize"]) / 10, 1.0)
+    width = scale * min(max(5 / n_columns, 0.17 * _lines(data.columns)), 0.45) * n_columns
     # Few of them still leave room for the labels of the axis and of the colour bar.
     label = mpl.rcParams["axes.labelsize"]
     return (

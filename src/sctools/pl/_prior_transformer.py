@@ -12,10 +12,10 @@ from natsort import natsorted
 from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER
 from .._validate import listing
-from ..get._prior_result import check_positive, check_prior
+from ..get._prior_result import cells_of_groups, check_positive, check_prior
 from ..get._tf_lift import contrast, tf_lift, top_of_groups
 from ._heatmap import draw_heatmap
-from ._utils import finish, wrapped
+from ._utils import diverging_cmap, finish, wrapped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -45,7 +45,7 @@ def prior_transformer(
     n_top: int | None = None,
     min_targets: int = 3,
     value: Literal["lift", "contrast"] = "lift",
-    cmap: str | Colormap = "RdBu_r",
+    cmap: str | Colormap | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -83,8 +83,9 @@ def prior_transformer(
         ``"contrast"`` draws it minus its mean over the other groups, which shows differences
         where a TF is attended to little or much in all groups.
     cmap
-        Diverging colour map. It reaches as far below zero as above, up to the highest absolute
-        value, though not below ±0.25 nor beyond ±3.
+        Diverging colour map, by default ``"RdBu_r"``, or ``"icefire"`` in a dark style. It
+        reaches as far below zero as above, up to the highest absolute value, though not below
+        ±0.25 nor beyond ±3.
     %(plot)s
     **kwargs
         Passed to :func:`seaborn.heatmap`, such as ``vmax``, ``annot`` or ``cbar``.
@@ -137,10 +138,17 @@ def prior_transformer(
         names = check_tfs(tfs, lift.index, f"the result {key!r}")
 
     drawn = (lift if value == "lift" else contrasts).loc[names].T
-    by = params.get("groupby", params.get("labels_key", "Group"))
+    # Without `groupby`, attention was averaged over the answers, not over the labels.
+    by = str(params.get("groupby", key))
+    by = "Prediction" if by == key else by
+    groups = list(drawn.index)
+    n_cells = cells_of_groups(adata, key)
+    if n_cells is not None:
+        by += " (cells)"
+        groups = [f"{name} ({n_cells[name]:,})" for name in groups]
     labelled = pd.DataFrame(
         drawn.to_numpy(),
-        index=pd.Index(wrapped(drawn.index), name="Prediction" if by == key else str(by)),
+        index=pd.Index(wrapped(groups), name=by),
         columns=pd.Index(names, name=label),
     )
     given = ax is not None
@@ -149,7 +157,7 @@ def prior_transformer(
         label="Attention lift of the TF\n" + _WHAT[value],
         center=0.0,
         least=_MIN_LIMIT,
-        cmap=cmap,
+        cmap=diverging_cmap(cmap),
         ax=ax,
         kwargs=_with_limits(drawn.to_numpy(), kwargs),
     )

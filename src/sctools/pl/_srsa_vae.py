@@ -12,7 +12,7 @@ from .._keys import SRSA_VAE, SRSAVAEKeys
 from .._validate import check_result
 from ._attention_table import AttentionTable, attention_table, check_groupby, check_n_tokens
 from ._heatmap import draw_heatmap
-from ._utils import finish
+from ._utils import diverging_cmap, finish
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -75,8 +75,8 @@ def srsa_vae(
         Unused tokens are left out in any case, and their number is stated at the axis: those to
         which no group gives a tenth of an even share, ``0.1 / n`` for a model of ``n`` tokens.
     cmap
-        Colour map. By default a diverging one for lifts, ``"RdBu_r"``, and ``"viridis"`` for
-        attention.
+        Colour map. By default a diverging one for lifts, ``"RdBu_r"`` or in a dark style
+        ``"icefire"``, and ``"viridis"`` for attention.
     %(plot)s
     **kwargs
         Passed to :func:`seaborn.heatmap`, such as ``vmax``, ``annot`` or ``cbar``.
@@ -117,7 +117,7 @@ def srsa_vae(
     given = ax is not None
     if value == "lift":
         label, center = "Mean attention\nover that of all cells (log₂)", 0.0
-        cmap = "RdBu_r" if cmap is None else cmap
+        cmap = diverging_cmap(cmap)
     else:
         label, center = "Mean attention\n(fraction)", None
         cmap = "viridis" if cmap is None else cmap

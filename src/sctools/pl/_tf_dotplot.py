@@ -18,7 +18,7 @@ from ..get._prior_result import check_positive, check_prior
 from ..get._tf_lift import contrast, top_of_groups
 from ._heatmap import fit_labels, inches, inner_size, outer_size
 from ._prior_transformer import check_tfs
-from ._utils import finish, letter_width, merge_kwargs, new_axes, points, wrapped
+from ._utils import diverging_cmap, finish, letter_width, merge_kwargs, new_axes, points, wrapped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,7 +44,7 @@ def tf_dotplot(
     groupby: str | None = None,
     tfs: Sequence[str] | None = None,
     n_top: int | None = None,
-    cmap: str | Colormap = "RdBu_r",
+    cmap: str | Colormap | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
@@ -81,8 +81,9 @@ def tf_dotplot(
         TFs of each group. By default 5, fewer (at least 1) for more than 12 groups, so that about
         60 are drawn.
     cmap
-        Diverging colour map. It reaches as far below zero as above, up to the highest absolute
-        value, though not below ±0.25.
+        Diverging colour map, by default ``"RdBu_r"``, or ``"icefire"`` in a dark style. It
+        reaches as far below zero as above, up to the highest absolute value, though not below
+        ±0.25.
     %(plot)s
     **kwargs
         Passed to :meth:`matplotlib.axes.Axes.scatter`, which draws the dots, such as ``vmin`` and
@@ -136,7 +137,8 @@ def tf_dotplot(
     size = inner_size(mean, 33 * letter_width("small"))
     width, height = outer_size(mean, size)
     ax = new_axes(ax, (width, height + 0.5))
-    _draw(ax, mean, share[names].to_numpy(), inches(ax) if given else size, cmap, kwargs)
+    size = inches(ax) if given else size
+    _draw(ax, mean, share[names].to_numpy(), size, diverging_cmap(cmap), kwargs)
     return finish(ax, given=given, show=show, return_fig=return_fig)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.cbook import normalize_kwargs
-from matplotlib.colors import is_color_like
+from matplotlib.colors import Colormap, LinearSegmentedColormap, is_color_like, to_rgb
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
@@ -92,8 +93,28 @@ def resolve_palette(
     if len(names) <= len(COLORS):
         return dict(zip(names, COLORS, strict=False))
     # More hues cannot be told apart with every kind of colour vision.
-    many = COLORS[:1] * len(names) if named else sns.color_palette("viridis", len(names))
+    many = COLORS[:1] * len(names) if named else _shades(len(names))
     return dict(zip(names, many, strict=True))
+
+
+def is_dark() -> bool:
+    """Tell whether the style draws on a dark background."""
+    return float(np.dot(to_rgb(mpl.rcParams["axes.facecolor"]), (0.3, 0.59, 0.11))) < 0.5
+
+
+def diverging_cmap(cmap: str | Colormap | None) -> str | Colormap:
+    """Return ``cmap``, by default a diverging one whose middle is like the background."""
+    return cmap if cmap is not None else "icefire" if is_dark() else "RdBu_r"
+
+
+def readable_viridis() -> Colormap:
+    """Viridis without the end that is lost on the background: violet on black, yellow on white."""
+    return LinearSegmentedColormap.from_list("readable_viridis", _shades(256))
+
+
+def _shades(n: int) -> list[tuple[float, ...]]:
+    low, high = (0.3, 1.0) if is_dark() else (0.0, 0.9)
+    return [tuple(color) for color in mpl.colormaps["viridis"](np.linspace(low, high, n))]
 
 
 def _stored_colors(adata: AnnData, column: str) -> dict[str, str]:
