@@ -61,6 +61,10 @@ def test_axes_and_legend():
     legend = _legend(ax)
     assert legend.get_title().get_text() == "mean ± SD, 5 seeds\n400 test cells"
     assert [text.get_text() for text in legend.get_texts()] == NAMES
+    results = fake_comparison()
+    some = results[(results["mode"] != "none") | (results["seed"] < 2)]
+    title = _legend(compare_priors(some, show=False)).get_title().get_text()
+    assert title == "mean ± SD, 2–5 seeds\n400 test cells"
     assert legend.get_window_extent().x0 >= ax.get_window_extent().x1
     assert cut_off(ax.figure) == []
 

@@ -148,8 +148,10 @@ def compare_priors(
 
 def _runs(results: pd.DataFrame) -> str:
     """Tell how many runs a point stands for, and how many cells each was tested on."""
-    n_seeds = results["seed"].nunique()
-    text = f"mean ± SD, {n_seeds} seeds" if n_seeds > 1 else "one seed"
+    n_seeds = results.groupby(["mode", "label_fraction"], observed=True)["seed"].nunique()
+    fewest, n_most = int(n_seeds.min()), int(n_seeds.max())
+    each = f"{fewest}–{n_most}" if fewest < n_most else n_most
+    text = f"mean ± SD, {each} seeds" if n_most > 1 else "one seed"
     if "n_test" not in results.columns:
         return text
     least, most = int(results["n_test"].min()), int(results["n_test"].max())
