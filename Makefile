@@ -13,14 +13,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Two targets must not install into the one environment at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test lint docs clean distclean
+.PHONY: help demo test lint docs gallery clean distclean
 
 help:
-	@echo "make demo   run the methods on simulated data, draw the figures (demo/)"
-	@echo "make test   run the tests"
-	@echo "make lint   ruff and mypy"
-	@echo "make docs   build the documentation (docs/_build/html)"
-	@echo "make clean  remove what these wrote; 'make distclean' removes $(VENV) as well"
+	@echo "make demo     run the methods on simulated data, draw the figures (demo/)"
+	@echo "make test     run the tests"
+	@echo "make lint     ruff and mypy"
+	@echo "make docs     build the documentation (docs/_build/html)"
+	@echo "make gallery  draw the figures of the documentation (docs/_static/gallery)"
+	@echo "make clean    remove what these wrote; 'make distclean' removes $(VENV) as well"
 
 demo: $(VENV)/.stamp-base
 	@$(BIN)/python demo/run.py
@@ -37,6 +38,9 @@ docs: $(VENV)/.stamp-doc
 	@rm -rf docs/generated
 	@$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
+
+gallery: $(VENV)/.stamp-base
+	@OMP_NUM_THREADS=1 $(BIN)/python docs/draw_gallery.py
 
 clean:
 	@rm -rf docs/_build docs/generated docs/inv build dist demo/*.png demo/*.h5ad

@@ -13,7 +13,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+import gallery_images  # noqa: E402
 import inventories  # noqa: E402
+import llms  # noqa: E402
 
 # -- Project ---------------------------------------------------------------------------------
 
@@ -43,7 +45,7 @@ extensions = [
 nitpicky = True
 # Autosummary writes its pages with the first of these suffixes, in reStructuredText.
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
-exclude_patterns = ["_build", "**.ipynb_checkpoints", "inv"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "inv", "ecosystem"]
 templates_path = ["_templates"]
 
 # Notebooks are committed with their outputs; the tests execute them.
@@ -117,3 +119,5 @@ def skip_members(app, what, name, obj, skip, options):
 def setup(app):
     """Connect the handlers."""
     app.connect("autodoc-skip-member", skip_members)
+    app.connect("autodoc-process-docstring", gallery_images.add_image, priority=400)
+    app.connect("build-finished", llms.write)
