@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,12 +20,33 @@ def listing(names: Iterable[object], limit: int = 12) -> str:
     return ", ".join(texts[:limit]) + more
 
 
-def check_obs_key(adata: AnnData, key: str, *, argument: str, mend: str = "") -> None:
-    """Raise ``KeyError`` unless ``adata.obs`` has the column ``key``."""
-    if key not in adata.obs.columns:
+def check_adata(adata: object) -> None:
+    """Raise ``TypeError`` unless this is AnnData."""
+    from anndata import AnnData
+
+    if not isinstance(adata, AnnData):
+        kind = type(adata).__name__
+        mend = " Pass one of its modalities: `mdata.mod['rna']`." if kind == "MuData" else ""
+        raise TypeError(f"Expected AnnData, found {kind}.{mend}")
+
+
+def check_obs_key(adata: AnnData, key: Any, *, argument: str, mend: str = "") -> None:
+    """Raise ``KeyError`` unless ``adata.obs`` has the column, ``ValueError`` where it has two."""
+    if not isinstance(key, str) or key not in adata.obs.columns:
         raise KeyError(
             f"`{argument}={key!r}` is not a column of `adata.obs`. "
             f"Available: {listing(adata.obs.columns)}. {mend}".rstrip()
+        )
+    check_single(adata, key)
+
+
+def check_single(adata: AnnData, key: str) -> None:
+    """Raise ``ValueError`` where several columns of ``adata.obs`` have the name ``key``."""
+    n_columns = sum(name == key for name in adata.obs.columns)
+    if n_columns > 1:
+        raise ValueError(
+            f"`adata.obs` must have one column {key!r}, found {n_columns} of this name. Keep the "
+            "first of each: `adata.obs = adata.obs.loc[:, ~adata.obs.columns.duplicated()]`."
         )
 
 
@@ -91,9 +112,9 @@ def check_writable(adata: AnnData, *, copy: bool) -> None:
         )
 
 
-def check_result(adata: AnnData, key: str, *, tool: str) -> dict:
+def check_result(adata: AnnData, key: Any, *, tool: str) -> dict:
     """Return ``adata.uns[key]``, or raise ``KeyError`` naming the tool that writes it."""
-    result = adata.uns.get(key)
+    result = adata.uns.get(key) if isinstance(key, str) else None
     if not isinstance(result, dict) or "params" not in result:
         found = [k for k, v in adata.uns.items() if isinstance(v, dict) and "params" in v]
         raise KeyError(

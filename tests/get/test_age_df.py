@@ -89,3 +89,19 @@ def test_predictions_are_gone():
     del adata.obs["age_clock"]
     with pytest.raises(KeyError, match="no longer in"):
         age_df(adata)
+
+
+@pytest.mark.parametrize("values", ["text", "durations"])
+def test_column_that_no_longer_holds_numbers(values):
+    adata = fake_age_result(3)
+    made = {"text": "old", "durations": pd.to_timedelta(np.arange(adata.n_obs), unit="D")}
+    adata.obs["age"] = made[values]
+    with pytest.raises(ValueError, match=r"The column 'age' must hold numbers, found dtype"):
+        age_df(adata)
+
+
+def test_column_that_is_there_twice():
+    adata = fake_age_result(3)
+    adata.obs = pd.concat([adata.obs, adata.obs[["age"]]], axis=1)
+    with pytest.raises(ValueError, match=r"must have one column 'age', found 2"):
+        age_df(adata)

@@ -240,4 +240,22 @@ def test_dask_arrays_are_for_those_who_read_blocks(layer):
     adata = SimpleNamespace(n_obs=2, n_vars=2, X=lazy, layers={"counts": lazy})
     with pytest.raises(ValueError, match=r"found a dask array.*to_memory\(\)"):
         get_expression(adata, layer)
+    lazy.dtype = np.dtype("float32")
     assert get_expression(adata, layer, lazy=True) is lazy
+
+
+@pytest.mark.parametrize("dtype", [object, "U5", "complex64", "datetime64[s]"])
+@pytest.mark.parametrize("layer", [None, "counts"])
+def test_matrices_of_no_numbers(dtype, layer):
+    adata = SimpleNamespace(n_obs=2, n_vars=2, X=np.ones((2, 2), int).astype(dtype))
+    adata.layers = {"counts": adata.X}
+    where = "adata.X" if layer is None else r"adata.layers\['counts'\]"
+    with pytest.raises(TypeError, match=rf"`{where}` must hold numbers, found dtype"):
+        get_expression(adata, layer)
+
+
+def test_blocks_of_another_byte_order():
+    values = np.arange(12.0).reshape(4, 3)
+    blocks = [block for _, block in row_blocks(values.astype(">f4"), 3)]
+    assert all(block.dtype.isnative for block in blocks)
+    np.testing.assert_array_equal(np.vstack([block.toarray() for block in blocks]), values)

@@ -150,6 +150,17 @@ def test_bad_arguments():
         match_genes(adata, [])
     with pytest.raises(ValueError, match=r"`min_coverage` must lie between 0 and 1, found 1.5"):
         match_genes(adata, ["A"], min_coverage=1.5)
+    for genes in (3, "A", b"A", None, object):
+        with pytest.raises(TypeError, match=r"`genes` must list the names"):
+            match_genes(adata, genes)
+    for coverage in ("half", None, [0.5], float("nan")):
+        with pytest.raises(ValueError, match=r"`min_coverage` must lie between 0 and 1"):
+            match_genes(adata, ["A"], min_coverage=coverage)
+    for gene_key in (3, ["gene_ids"], np.array([1, 2])):
+        with pytest.raises(TypeError, match=r"`gene_key` must be a name"):
+            match_genes(adata, ["A"], gene_key=gene_key)
+    with pytest.raises(TypeError, match=r"Expected AnnData, found NoneType"):
+        match_genes(None, ["A"])
 
 
 def test_adata_stays_as_it_was():

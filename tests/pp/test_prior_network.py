@@ -487,6 +487,9 @@ def test_missing_file_lists_those_beside_it(tmp_path):
         ({"min_cells": True}, TypeError, r"`min_cells` must be an integer"),
         ({"complexes": "keep"}, ValueError, r"`complexes` must be 'expand' or 'drop'"),
         ({"layer": "raw"}, KeyError, r"`layer='raw'` is not in `adata.layers`"),
+        ({"layer": ["raw"]}, TypeError, r"`layer` must be a name"),
+        ({"gene_key": 3}, TypeError, r"`gene_key` must be a name"),
+        ({"copy": "yes"}, TypeError, r"`copy` must be True or False, found 'yes'"),
         ({"log_normalized": True}, ValueError, r"looks like counts"),
         ({"key_added": "a/b"}, ValueError, r"without '/'"),
         ({"key_added": "mine"}, ValueError, r"would overwrite `adata.uns\['mine'\]`"),
@@ -539,3 +542,27 @@ def test_view_is_left_to_its_parent(simulated):
         prior_network(view, "prior", n_top_genes=50)
     assert "prior_network" in view.uns
     assert_unchanged(parent, before)
+
+
+@pytest.mark.parametrize("column", ["source", "target", "weight"])
+def test_two_columns_of_one_name(simulated, column):
+    adata = simulated.copy()
+    twice = pd.concat([adata.uns["prior"], adata.uns["prior"][[column]]], axis=1)
+    before = snapshot(adata)
+    message = rf"`net` has several columns named '{column}'. Keep one of each"
+    with pytest.raises(ValueError, match=message):
+        prior_network(adata, twice)
+    assert_unchanged(adata, before)
+    prior_network(adata, twice.loc[:, ~twice.columns.duplicated()])  # as the message says
+
+
+def test_genes_that_do_not_vary(simulated):
+    """Cells that are all alike have no variable genes."""
+    adata = simulated.copy()
+    adata.X = np.ones(adata.shape, dtype=np.float32)
+    before = snapshot(adata)
+    with pytest.raises(ValueError, match=r"No gene varies among the \d+ cells"):
+        prior_network(adata, "prior", n_top_genes=20)
+    assert_unchanged(adata, before)
+    adata.var["highly_variable"] = True  # as the message says
+    prior_network(adata, "prior")

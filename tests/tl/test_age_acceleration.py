@@ -656,6 +656,9 @@ def test_bad_covariates():
     number = adata.obs["donor_id"].astype(str).str[1:].astype(int)
     refuse(adata, KeyError, r"`covariates='nope'`.*Available", covariates=["nope"])
     refuse(adata, TypeError, r"Write `covariates=\['sex'\]`", covariates="sex")
+    refuse(adata, TypeError, r"`covariates` must be a list of columns, found 3", covariates=3)
+    refuse(adata, TypeError, r"`donor_key` must be a name", donor_key=["donor_id"])
+    refuse(adata, TypeError, r"`equal_spread` must be True or False", equal_spread="no")
     adata.obs["same"] = "x"
     refuse(adata, ValueError, r"'same'.*same value for all donors", covariates=["same"])
     adata.obs["site"] = np.where(adata.obs["group"] == "case", "here", "there")

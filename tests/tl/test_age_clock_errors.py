@@ -14,6 +14,7 @@ from sctools.tl import age_clock
 
 from .._clocks import QUICK, small_cohort
 from .._compare import assert_unchanged, snapshot
+from .._vaes import quietly_joined
 
 BOTH_WAYS = (
     r"Either give ages \(`age_key=`, with `donor_key=`\).*or give a trained clock \(`model=`\)"
@@ -320,3 +321,41 @@ def test_a_view_stays_a_view(adata):
 def test_missing_ages_in_a_nullable_column(adata):
     adata.obs["age"] = pd.array([pd.NA] * adata.n_obs, dtype="Float64")
     refuse(adata, ValueError, r"has no known age")
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"batch_size": 2.5}, ValueError, r"`batch_size` must be a whole number"),
+        ({"min_coverage": "half"}, ValueError, r"`min_coverage` must lie between 0 and 1"),
+        ({"layer": ["counts"]}, TypeError, r"`layer` must be a name"),
+        ({"donor_key": {"a": 1}}, TypeError, r"`donor_key` must be a name"),
+        ({"covariate_keys": 3}, TypeError, r"`covariate_keys` must be a list of columns"),
+        ({"log_normalized": "no"}, TypeError, r"`log_normalized` must be True or False"),
+        ({"progress_bar": "no"}, TypeError, r"`progress_bar` must be True or False"),
+    ],
+)
+@pytest.mark.parametrize("applied", [False, True], ids=["train", "apply"])
+def test_arguments_of_a_wrong_type(adata, clock, applied, kwargs, error, message):
+    refuse(adata, error, message, clock if applied else None, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"rng": "x"}, TypeError, r"`rng` must be a whole number"),
+        ({"rng": -1}, ValueError, r"`rng` must be a whole number"),
+        ({"model_kwargs": [3]}, TypeError, r"`model_kwargs` must map names"),
+        ({"model_kwargs": {"nonsense": 1}}, TypeError, r"`model_kwargs` has 'nonsense'"),
+        ({"train_kwargs": {"nonsense": 1}}, TypeError, r"`train_kwargs` has 'nonsense'"),
+    ],
+)
+def test_options_of_training(adata, kwargs, error, message):
+    refuse(adata, error, message, **kwargs)
+
+
+def test_a_mudata(adata, clock):
+    mdata = quietly_joined({"rna": adata})
+    for model in (None, clock):
+        with pytest.raises(TypeError, match=r"Expected AnnData, found MuData.*mdata.mod"):
+            age_clock(mdata, model)

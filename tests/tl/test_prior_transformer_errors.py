@@ -312,3 +312,36 @@ def test_no_cell_with_counts_in_the_models_genes_is_said(model):
     with pytest.warns(UserWarning, match=r"3 cells have no counts in the model's genes"):
         prior_transformer(blank, model=model)
     assert np.isfinite(blank.obsm[f"{KEY}_proba"]).all()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"batch_size": 2.5}, ValueError, r"`batch_size` must be a whole number"),
+        ({"max_epochs": "many"}, ValueError, r"`max_epochs` must be a whole number"),
+        ({"min_typicality": "low"}, ValueError, r"`min_typicality` must lie between 0 and 1"),
+        ({"min_coverage": None}, ValueError, r"`min_coverage` must lie between 0 and 1"),
+        ({"rng": "x"}, TypeError, r"`rng` must be a whole number"),
+        ({"groupby": ["batch"]}, TypeError, r"`groupby` must be a name"),
+        ({"model_kwargs": 3}, TypeError, r"`model_kwargs` must map names"),
+        ({"model_kwargs": {"nonsense": 1}}, TypeError, r"`model_kwargs` has 'nonsense'"),
+        ({"train_kwargs": {"nonsense": 1}}, TypeError, r"`train_kwargs` has 'nonsense'"),
+    ],
+)
+def test_arguments_of_a_wrong_type(adata, kwargs, error, message):
+    refuse(adata, error, message, **kwargs)
+
+
+def test_flags_are_checked_before_anything_is_written(adata, model):
+    before = snapshot(adata)
+    for flag in ("copy", "return_model", "log_normalized", "progress_bar"):
+        with pytest.raises(TypeError, match=rf"`{flag}` must be True or False"):
+            prior_transformer(adata, model=model, **{flag: pd.DataFrame()})
+        assert_unchanged(adata, before)
+    with pytest.raises(TypeError, match=r"Expected AnnData, found NoneType"):
+        prior_transformer(None, model=model)
+
+
+def test_labels_in_two_columns_of_one_name(adata):
+    adata.obs = pd.concat([adata.obs, adata.obs[["cell_type"]]], axis=1)
+    refuse(adata, ValueError, r"must have one column 'cell_type', found 2")

@@ -737,3 +737,69 @@ def test_the_data_of_these_tests_are_good(adata, models):
     srsa_vae(multimodal(adata), **QUICK_PROTEIN)
     srsa_vae(multimodal(adata), models[True])
     assert len(adata) == 60 < N_OBS
+
+
+def test_a_column_in_two_roles(adata):
+    """It is checked for both."""
+    message = r"`adata.obs\['lineage'\]` \(`size_factor_key`\) must hold numbers"
+    both = {"size_factor_key": "lineage", "categorical_covariate_keys": ["lineage"]}
+    refuse(adata, TypeError, message, **both)
+
+
+def test_labels_that_are_lists(adata):
+    adata.obs["site"] = pd.Series([[i % 2] for i in range(adata.n_obs)], index=adata.obs_names)
+    message = r"`adata.obs\['site'\]` \(`batch_key`\) must hold labels, found values such as \[0\]"
+    refuse(adata, TypeError, message, batch_key="site")
+
+
+# ------------------------------------------------------------------------------- wrong types
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"batch_size": float("nan")}, ValueError, r"`batch_size` must be a whole number"),
+        ({"categorical_covariate_keys": 3}, TypeError, r"must be a list of columns, found 3"),
+        ({"labels_key": ["cell_type"]}, TypeError, r"`labels_key` must be a name"),
+        ({"mask_var": 3}, TypeError, r"`mask_var` must be a name"),
+        ({"rng": 0.5}, TypeError, r"`rng` must be a whole number"),
+        ({"model_kwargs": pd.DataFrame()}, TypeError, r"`model_kwargs` must map names"),
+        ({"model_kwargs": {"nonsense": 1}}, TypeError, r"`model_kwargs` has 'nonsense'"),
+        ({"train_kwargs": {"nonsense": 1}}, TypeError, r"`train_kwargs` has 'nonsense'"),
+    ],
+)
+def test_arguments_of_a_wrong_type(adata, kwargs, error, message):
+    refuse(adata, error, message, **kwargs)
+
+
+def test_flags_are_checked_before_anything_is_written(adata, vae):
+    before = snapshot(adata)
+    for flag in ("copy", "return_model", "progress_bar"):
+        with pytest.raises(TypeError, match=rf"`{flag}` must be True or False"):
+            srsa_vae(adata, vae, **{flag: pd.DataFrame()})
+        assert_unchanged(adata, before)
+
+
+@pytest.mark.parametrize("n_obs", [1, 2])
+def test_too_few_cells_with_proteins(adata, n_obs):
+    """scvi-tools looks at the proteins before it trains."""
+    few = adata[adata.obsm[PROTEINS].to_numpy().sum(axis=1).argsort()[-n_obs:]].copy()
+    few.obsm[PROTEINS] += 1
+    refuse(few, ValueError, f"at least 3 cells to train on, found {n_obs}", protein_key=PROTEINS)
+
+
+def test_cells_that_were_renamed_in_a_modality(adata):
+    mdata = multimodal(adata)
+    mdata.obs["site"] = "top"  # the top has columns of its own
+    for name in mdata.mod:
+        mdata.mod[name].obs_names = [f"new{i}" for i in range(adata.n_obs)]
+    message = r"`mdata.obs` lacks cells of modality 'rna'.*`mdata.update\(\)`"
+    refuse(mdata, ValueError, message)
+
+
+def test_one_modality_twice_or_empty(adata):
+    mdata = multimodal(adata)
+    twice = {"rna_layer": "rna", "protein_layer": "rna"}
+    refuse(mdata, ValueError, r"must name two modalities, found 'rna' as both", modalities=twice)
+    mdata.mod["prot"].X = None
+    refuse(mdata, ValueError, r"`mdata.mod\['prot'\].X` is empty: expected protein counts")

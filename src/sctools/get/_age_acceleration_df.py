@@ -37,8 +37,8 @@ def age_acceleration_df(
 
     Returns
     -------
-    The table as :func:`sctools.tl.age_acceleration` describes it, a copy; ages are float64 in the
-    unit of ``adata.uns[key]["age_unit"]``.
+    The table as :func:`sctools.tl.age_acceleration` describes it, with a row for each of the above;
+    a copy. Ages are float64 in the unit of ``adata.uns[key]["age_unit"]``.
 
     Raises
     ------

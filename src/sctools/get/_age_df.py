@@ -47,6 +47,8 @@ def age_df(adata: AnnData, key: str = AGE_CLOCK) -> pd.DataFrame:
     KeyError
         If there is no result under ``key``, or a column of ``adata.obs`` that belongs to it is
         gone.
+    ValueError
+        If a column of it no longer holds numbers, or is there twice.
 
     See Also
     --------

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from natsort import natsorted
 
-from .._validate import listing
+from .._validate import check_single, listing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,13 +27,20 @@ def recorded_column(
             f"no longer a column of `adata.obs`. Available: {listing(adata.obs.columns)}. Put the "
             f"column back, or run `sctools.tl.age_clock(adata, key_added={key!r}, …)` again."
         )
+    check_single(adata, column)
     return adata.obs[column]
 
 
 def as_float(values: pd.Series) -> pd.Series:
     """Convert numbers of any dtype (nullable, categorical, object) to float64, missing to NaN."""
     numbers = values.astype(object).where(values.notna().to_numpy(), np.nan)
-    return pd.to_numeric(numbers).astype("float64")
+    try:
+        return pd.to_numeric(numbers).astype("float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The column {values.name!r} must hold numbers, found dtype {values.dtype} with values "
+            f"such as {listing(values.dropna().unique()[:3])}."
+        ) from error
 
 
 def as_groups(values: pd.Series) -> pd.Series:

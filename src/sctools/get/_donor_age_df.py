@@ -59,8 +59,8 @@ def donor_age_df(
         If there is no result under ``key``, if a column of ``adata.obs`` that belongs to it is
         gone, or if ``groupby`` is not a column.
     ValueError
-        If the result was computed without donors, or if ``groupby`` is the donor or has the
-        name of one of the columns above.
+        If the result was computed without donors, if ``groupby`` is the donor or has the
+        name of one of the columns above, or if a column no longer holds numbers.
 
     See Also
     --------

@@ -14,6 +14,7 @@ from scvi.utils import unsupported_if_adata_minified
 from .._settings import settings
 from ._depth_field import add_depth
 from ._runner import EpochCounter, interruptible, one_thread, progress, quiet, seeded
+from ._srsa_options import check_enough_cells
 from ._vae_schedule import schedule
 from ._whole_batches import WholeBatchSplitter
 
@@ -58,8 +59,7 @@ class SRSAMethods:
         plan_kwargs: dict | None,
     ) -> dict[str, Any]:
         n_obs = self.adata.n_obs
-        if n_obs < 3:
-            raise ValueError(f"Expected at least 3 cells to train on, found {n_obs}.")
+        check_enough_cells(n_obs)
         whole = max_epochs is None or isinstance(max_epochs, int | np.integer)
         if not whole or (max_epochs is not None and max_epochs < 1):
             raise ValueError(f"`max_epochs` must be at least 1, and whole, found {max_epochs!r}.")
@@ -309,6 +309,13 @@ class SRSAMethods:
         -------
         Array of shape ``(n_obs, n_latent)``, float32; with ``return_dist=True`` two of them, mean
         and variance.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        ValueError
+            ``adata`` has other genes than the training data.
 
         Examples
         --------

@@ -10,11 +10,18 @@ import numpy as np
 from .._validate import listing
 from ..module import ATTENTION, RESIDUAL
 
+MIN_CELLS = 3
 N_LATENT = 30
 N_TOKENS = 32
 N_BANK_CELLS = 256
 MIXTURE_KL_WEIGHT = 2.0
 LINEAR_WEIGHT = 1.0
+
+
+def check_enough_cells(n_obs: int) -> None:
+    """Raise ``ValueError`` where there are too few cells to train on."""
+    if n_obs < MIN_CELLS:
+        raise ValueError(f"Expected at least {MIN_CELLS} cells to train on, found {n_obs}.")
 
 
 class Options(NamedTuple):

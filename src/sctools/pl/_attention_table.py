@@ -177,7 +177,8 @@ def _check_groups(adata: AnnData, groupby: str) -> pd.Series:
 
 
 def _groupings(adata: AnnData) -> list[str]:
-    return [name for name in adata.obs.columns if _is_grouping(adata.obs[name])]
+    columns = adata.obs.columns
+    return [name for i, name in enumerate(columns) if _is_grouping(adata.obs.iloc[:, i])]
 
 
 def _is_grouping(column: pd.Series) -> bool:

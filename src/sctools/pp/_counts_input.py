@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,16 +49,20 @@ class CountsInput(NamedTuple):
     categorical_covariate_keys: Sequence[str] = ()
     continuous_covariate_keys: Sequence[str] = ()
 
-    def columns(self) -> dict[str, str]:
+    def arguments(self) -> list[tuple[str, str]]:
         """Columns of ``obs`` that are read, each with the argument that names it."""
-        found = {
-            name: argument
+        found = [
+            (name, argument)
             for argument in ("batch_key", "labels_key", "size_factor_key")
             if (name := getattr(self, argument)) is not None
-        }
+        ]
         for argument in ("categorical_covariate_keys", "continuous_covariate_keys"):
-            found.update(dict.fromkeys(getattr(self, argument), argument))
+            found += [(name, argument) for name in getattr(self, argument)]
         return found
+
+    def columns(self) -> list[str]:
+        """Columns of ``obs`` that are read, each once."""
+        return list(dict.fromkeys(name for name, _ in self.arguments()))
 
 
 def counts_adata(
@@ -90,7 +94,7 @@ def counts_adata(
 
     matrix = get_expression(adata, names.layer)
     _check_names(adata.var_names, "var_names")
-    for column, argument in names.columns().items():
+    for column, argument in names.arguments():
         _check_column(adata, column, argument)
     for _, block in row_blocks(matrix, READ_ROWS):
         _check_counts(block.data, describe(names.layer), MEND_COUNTS)
@@ -112,7 +116,7 @@ def counts_adata(
         )  # fmt: skip
     private = AnnData(
         X=matrix,
-        obs=adata.obs[list(names.columns())].copy(),
+        obs=adata.obs[names.columns()].copy(),
         var=pd.DataFrame(index=taken.copy()),
     )
     if proteins is not None:
@@ -246,3 +250,8 @@ def _check_column(adata: AnnData, key: str, argument: str) -> None:
             raise ValueError(f"`adata.obs[{key!r}]` (`{argument}`) must be finite.")
         if argument == "size_factor_key" and (column <= 0).any():
             raise ValueError(f"`adata.obs[{key!r}]` (`{argument}`) must be positive.")
+    elif not all(isinstance(value, Hashable) for value in column):
+        raise TypeError(
+            f"`adata.obs[{key!r}]` (`{argument}`) must hold labels, found values such as "
+            f"{listing(column[:3])}."
+        )

@@ -34,21 +34,23 @@ def get_expression(adata: AnnData, layer: str | None, *, lazy: bool = False) -> 
                 f"`adata.X` is empty. Name the layer with counts: `layer=` (available: "
                 f"{listing(layers)})."
             )
-        return adata.X if lazy else _in_reach(adata.X)
+        return _readable(adata.X, layer, lazy=lazy)
     if layer not in layers:
         raise KeyError(
             f"`layer={layer!r}` is not in `adata.layers`. Available: {listing(layers)}. "
             "`layer=None` reads `adata.X`."
         )
-    return adata.layers[layer] if lazy else _in_reach(adata.layers[layer])
+    return _readable(adata.layers[layer], layer, lazy=lazy)
 
 
-def _in_reach(matrix: Any) -> Any:
-    if hasattr(matrix, "dask"):
+def _readable(matrix: Any, layer: str | None, *, lazy: bool) -> Any:
+    if hasattr(matrix, "dask") and not lazy:
         raise ValueError(
             "Training needs the matrix in memory or in a backed file, found a dask array. Load it "
             "first: `adata = adata.to_memory()`. A trained model takes dask arrays as they are."
         )
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(f"{describe(layer)} must hold numbers, found dtype {matrix.dtype}.")
     return matrix
 
 
@@ -108,6 +110,8 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
         rows = matrix[start : start + size]
         if rows.dtype == np.float16:  # scipy has no sparse half precision
             rows = rows.astype(np.float32)
+        if not rows.dtype.isnative:  # nor one of the other byte order
+            rows = rows.astype(rows.dtype.newbyteorder("="))
         block = sp.csr_matrix(rows)
         if not block.has_canonical_format:
             block = block.copy()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .._validate import listing
+from .._arguments import check_names, check_share
+from .._validate import check_adata, listing
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -135,6 +136,8 @@ def match_genes(
     ------
     KeyError
         ``gene_key`` is not a column of ``adata.var``.
+    TypeError
+        ``genes`` is no list of names, or ``gene_key`` is no name.
     ValueError
         ``var_names`` are not unique, ``genes`` is empty, or too few genes are found.
 
@@ -147,11 +150,14 @@ def match_genes(
     >>> match.columns.tolist(), match.fraction, match.id_type
     ([1, 0], 1.0, 'ensembl')
     """
+    check_adata(adata)
+    if isinstance(genes, str | bytes) or not isinstance(genes, Iterable):
+        raise TypeError(f"`genes` must list the names of the model's genes, found {genes!r}.")
     genes = [str(gene) for gene in genes]
     if not genes:
         raise ValueError("`genes` is empty: expected the names of the model's genes.")
-    if not 0 <= min_coverage <= 1:
-        raise ValueError(f"`min_coverage` must lie between 0 and 1, found {min_coverage!r}.")
+    check_share(min_coverage, "min_coverage")
+    check_names(gene_key=gene_key)
     check_unique_genes(adata)
     var: pd.DataFrame = adata.var
     if gene_key is not None:

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from .._arguments import check_flags, check_names
 from .._keys import PRIOR_NETWORK
-from .._validate import check_key_added, check_writable
+from .._validate import check_adata, check_key_added, check_writable
 from ._match_genes import check_unique_genes
 from ._network_genes import match_network
 from ._prior_network_input import SelectedNetwork, read_network, select_network
@@ -142,6 +143,9 @@ def prior_network(
     >>> list(adata.uns["prior_network"]["edges"].columns)
     ['source', 'target', 'weight']
     """
+    check_adata(adata)
+    check_flags(log_normalized=log_normalized, copy=copy)
+    check_names(gene_key=gene_key, layer=layer)
     check_writable(adata, copy=copy)
     _check_key(adata, key_added)
     if min_cells is None:

@@ -158,6 +158,12 @@ def _checked(table: pd.DataFrame, where: str) -> pd.DataFrame:
         for name, aliases in COLUMNS.items()
         if any(a in lower for a in aliases)
     }
+    twice = [name for name in chosen.values() if isinstance(table[name], pd.DataFrame)]
+    if twice:
+        raise ValueError(
+            f"{where} has several columns named {listing(twice)}. Keep one of each: "
+            "`net.loc[:, ~net.columns.duplicated()]`."
+        )
     missing = [name for name in ("source", "target") if name not in chosen]
     if table.empty and len(table.columns) == 0:
         raise ValueError(f"{where} is empty: the network has no edge. {_EXPECTED}")

@@ -100,5 +100,11 @@ def _most_variable(values: sp.csr_matrix, n_top: int) -> np.ndarray:
     import scanpy as sc
     from anndata import AnnData
 
+    if (values.max(axis=0) != values.min(axis=0)).nnz == 0:
+        raise ValueError(
+            f"No gene varies among the {values.shape[0]} cells, once these are brought to the same "
+            "depth: there are no variable genes to choose. Check the values, or mark the genes to "
+            f"take in `adata.var[{COLUMN!r}]`."
+        )
     table = sc.pp.highly_variable_genes(AnnData(values), n_top_genes=n_top, inplace=False)
     return table["highly_variable"].to_numpy(dtype=bool)

@@ -213,11 +213,6 @@ def covariate_columns(
 
     Units that are not ``usable`` may lack them.
     """
-    if isinstance(covariates, str):
-        raise TypeError(
-            f"`covariates` must be a list of columns, found the string {covariates!r}. Write "
-            f"`covariates=[{covariates!r}]`."
-        )
     blocks = [np.empty((cohort.n_units, 0))]
     needed = usable[cohort.unit]
     for name in covariates:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from .._arguments import check_columns, check_flags, check_names
 from .._keys import AGE_ACCELERATION, AGE_CLOCK, AgeAccelerationKeys
-from .._validate import check_key_added, check_result, check_writable
+from .._validate import check_adata, check_key_added, check_result, check_writable
 from ..get._columns import as_groups
 from ..pp._cohort import Cohort
 from ._acceleration_input import (
@@ -148,7 +149,7 @@ def age_acceleration(
     KeyError
         There is no result under ``key``, or a column is missing.
     TypeError
-        ``covariates`` is a single string.
+        ``covariates`` is no list of columns, or another argument is of a wrong type.
     ValueError
         No ages or no donors are known; ``groupby`` holds the donors, tells fewer than two groups
         apart, or has a group of fewer than three donors; ``reference`` is no group; a donor is in
@@ -203,7 +204,11 @@ def age_acceleration(
     >>> adata.uns["age_acceleration"]["results"]["cell_type"].tolist()
     ['B cell', 'Monocyte', 'T cell', 'all cells']
     """
-    covariates = () if covariates is None else covariates
+    check_adata(adata)
+    covariates = check_columns(covariates, "covariates")
+    check_names(groupby=groupby, key=key, age_key=age_key)
+    check_names(donor_key=donor_key, sample_key=sample_key, cell_type_key=cell_type_key)
+    check_flags(specific=specific, equal_spread=equal_spread, copy=copy)
     keys = AgeAccelerationKeys.of(check_key_added(adata, key_added, [key_added]))
     result = check_result(adata, key, tool="age_clock")
     _check_numbers(min_cells, level, age_degree)
@@ -234,7 +239,7 @@ def age_acceleration(
     usable = np.isfinite(cohort.age) & (code >= 0) & (n_known >= min_cells)
     found = comparisons(code, groups, reference, cohort, usable=usable, groupby=groupby)
     columns = covariate_columns(adata, covariates, names, cohort, usable)
-    check_separable(found, cohort.age, columns, list(covariates), groupby)
+    check_separable(found, cohort.age, columns, covariates, groupby)
     on_line = usable
     if reference is not None:
         on_line = usable & (code == groups.index(str(reference)))
@@ -282,7 +287,7 @@ def age_acceleration(
             groupby=groupby,
             reference=reference,
             key=key,
-            covariates=list(covariates),
+            covariates=covariates,
             **names._asdict(),
             specific=borrowed is not None,
             age_degree=age_degree,

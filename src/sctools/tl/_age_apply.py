@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arguments import check_columns
 from ..pp._cohort import read_cohort
 from ._age_genes import clock_genes
 from ._age_intervals import new_intervals
@@ -173,6 +174,7 @@ def apply_clock(
     return model, columns, record
 
 
-def covariate_columns(keys: Sequence[str] | Mapping[str, str]) -> list[str]:
+def covariate_columns(keys: Sequence[str] | Mapping[str, str] | None) -> list[str]:
     """Columns of ``obs`` that ``covariate_keys`` names."""
-    return list(keys.values()) if isinstance(keys, Mapping) else list(keys)
+    named = list(keys.values()) if isinstance(keys, Mapping) else keys
+    return check_columns(named, "covariate_keys")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._arguments import check_flags, check_names, check_options, check_share, check_whole
 from .._docs import docs
 from .._keys import AGE_CLOCK, AgeClockKeys
 from .._settings import settings
-from .._validate import check_key_added, check_writable, listing
+from .._validate import check_adata, check_key_added, check_writable, listing
 from ._age_apply import (
     DEFAULT_CELL_TYPE_KEY,
     DEFAULT_DONOR_KEY,
@@ -183,7 +184,8 @@ def age_clock(
         A ready-made clock could not be downloaded, or needs local files; ``ImportError`` where the
         extra ``clocks``, or that of a ``method``, is missing.
     TypeError
-        Ages are not numbers, ``model`` is not a clock, or ``method`` has no such argument.
+        Ages are not numbers, ``model`` is not a clock, ``method`` has no such argument, or an
+        argument is of a wrong type.
     ValueError
         ``method`` is unknown, or given with what it does not take (``model``, ``covariate_keys``,
         ``train_kwargs``, ``return_model``).
@@ -229,18 +231,24 @@ def age_clock(
     >>> weight.round(6).unique()
     array([1.])
     """
+    check_adata(adata)
+    check_flags(log_normalized=log_normalized, copy=copy, return_model=return_model)
+    check_flags(progress_bar=progress_bar)
+    check_names(method=method, age_key=age_key, donor_key=donor_key, sample_key=sample_key)
+    check_names(cell_type_key=cell_type_key, layer=layer, gene_key=gene_key)
+    check_options(model_kwargs=model_kwargs, train_kwargs=train_kwargs)
+    check_share(min_coverage, "min_coverage")
     keys = AgeClockKeys.of(check_key_added(adata, key_added))
     inputs = [
         age_key,
         donor_key,
         sample_key,
         cell_type_key,
-        *covariate_columns(covariate_keys or []),
+        *covariate_columns(covariate_keys),
     ]
     _keep_inputs(keys, inputs)
     _keep_others(adata, keys)
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
+    check_whole(batch_size, "batch_size")
     check_level(level)
     clock_method = make_method(
         method,
@@ -277,7 +285,7 @@ def age_clock(
             donor_key=donor_key,
             sample_key=sample_key,
             cell_type_key=_default_cell_type(adata, cell_type_key),
-            covariate_keys=_key_list(covariate_keys),
+            covariate_keys=_listed(covariate_keys),
             layer=layer,
             log_normalized=log_normalized,
             n_folds=n_folds,
@@ -352,14 +360,9 @@ def _default_cell_type(adata: AnnData, cell_type_key: str | None) -> str | None:
     return cell_type_key
 
 
-def _key_list(keys: Sequence[str] | Mapping[str, str] | None) -> list[str]:
-    if isinstance(keys, str):
-        raise TypeError(
-            f"`covariate_keys` must be a list of columns, found the string {keys!r}. Write "
-            f"`covariate_keys=[{keys!r}]`."
-        )
+def _listed(keys: Sequence[str] | Mapping[str, str] | None) -> list[str]:
     if isinstance(keys, Mapping):
         raise TypeError(
             "`covariate_keys` as a mapping is for a given `model`; to train, list the columns."
         )
-    return list(keys or [])
+    return covariate_columns(keys)

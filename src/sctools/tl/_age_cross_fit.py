@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._arguments import as_generator, named_options
 from .._validate import check_obs_key
 from ..pp._clock_input import ClockInput
 from ..pp._cohort import BOTH_WAYS, read_ages, read_cohort
@@ -70,7 +71,7 @@ def cross_fit(
     )
     names.check(work)
     cohort = read_cohort(work, age_key=age_key, donor_key=donor_key, sample_key=sample_key)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     fold, n_folds = assign_folds(cohort, n_folds, generator)
     cell_fold = fold[cohort.unit]
     known = np.isfinite(cohort.age)
@@ -163,7 +164,8 @@ def _train(
     from ..model import AgeClock
 
     AgeClock._register(adata, names)
-    clock = AgeClock(adata, **model_kwargs)
+    with named_options("model_kwargs"):
+        clock = AgeClock(adata, **model_kwargs)
     done = 0
 
     def count() -> None:
@@ -173,7 +175,8 @@ def _train(
             tick()
 
     train_kwargs.setdefault("progress_bar", False)
-    clock.train(on_epoch=count, **train_kwargs)
+    with named_options("train_kwargs"):
+        clock.train(on_epoch=count, **train_kwargs)
     while done < max_epochs:  # stopped early: the bar goes on to the next fold
         count()
     return clock

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._arguments import as_generator, named_options
 from .._validate import check_obs_key, listing
 from ..pp._clock_input import ClockInput
 from ..pp._match_genes import match_genes
@@ -59,7 +60,8 @@ def make_method(
         raise ValueError(
             f"`return_model=True` {only} The other methods have no clock that could be saved."
         )
-    return clock_method(method, **model_kwargs)
+    with named_options("model_kwargs"):
+        return clock_method(method, **model_kwargs)
 
 
 def cross_fit_method(
@@ -89,7 +91,7 @@ def cross_fit_method(
             check_obs_key(adata, key, argument=argument)
     names = ClockInput(age_key, donor_key, sample_key, cell_type_key, [], layer, log_normalized)
     cells, cohort = read_clock_cells(adata, names)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     fold, n_folds = assign_folds(cohort, n_folds, generator)
     known = np.isfinite(cohort.age)
 

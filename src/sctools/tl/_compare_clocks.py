@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from .._arguments import as_generator, check_flags, check_names, check_options, check_whole
 from .._docs import docs
 from .._keys import CLOCK_COMPARISON
 from .._settings import settings
-from .._validate import check_key_added, check_writable, listing
+from .._validate import check_adata, check_key_added, check_writable, listing
 from ..pp._clock_input import ClockInput
 from ._age_apply import DEFAULT_CELL_TYPE_KEY, DEFAULT_DONOR_KEY
 from ._age_cells import read_clock_cells
@@ -136,7 +137,7 @@ def compare_clocks(
     KeyError
         A column or layer is missing.
     TypeError
-        Ages are not numbers, or a method has no such argument.
+        Ages are not numbers, a method has no such argument, or an argument is of a wrong type.
     ValueError
         A method or an input is unknown, an argument is out of range, values are not counts (or not
         log-normalised where that is declared), fewer than 3 donors have an age, or all have the
@@ -152,15 +153,20 @@ def compare_clocks(
     >>> adata.uns["compare_clocks"]["predictions"].shape
     (12, 3)
     """
+    check_adata(adata)
+    check_flags(log_normalized=log_normalized, progress_bar=progress_bar, copy=copy)
+    check_names(age_key=age_key, donor_key=donor_key, sample_key=sample_key)
+    check_names(cell_type_key=cell_type_key, layer=layer)
+    check_options(method_kwargs=method_kwargs)
+    check_options(**(method_kwargs or {}))
     check_writable(adata, copy=copy)
     check_key_added(adata, key_added)
     _check_n_folds(n_folds)
-    if isinstance(n_bootstrap, bool) or n_bootstrap < 1:
-        raise ValueError(f"`n_bootstrap` must be at least 1, found {n_bootstrap!r}.")
+    check_whole(n_bootstrap, "n_bootstrap")
     clocks = make_methods(methods, inputs, method_kwargs or {})
     cell_type_key = _default_cell_type(adata, cell_type_key)
     names = ClockInput(age_key, donor_key, sample_key, cell_type_key, [], layer, log_normalized)
-    generator = np.random.default_rng(rng)
+    generator = as_generator(rng)
     folds = read_folds(adata, names, n_folds, generator)
     shown = settings.progress_bar if progress_bar is None else progress_bar
     predictions, cell_mae, seconds = run_clocks(folds, clocks, generator, shown=shown)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from .._arguments import (
+    as_generator,
+    check_flags,
+    check_names,
+    check_options,
+    check_whole,
+    named_options,
+)
 from .._docs import docs
 from .._keys import PRIOR_COMPARISON
 from .._settings import settings
-from .._validate import check_key_added, check_obs_key, check_writable, listing
+from .._validate import check_adata, check_key_added, check_obs_key, check_writable, listing
 from ..pp._expression import get_expression
 from ..pp._labels import read_labels
 from ._params import recorded_params
@@ -103,6 +112,10 @@ def compare_priors(
     ------
     KeyError
         A column, a layer or the network's key is missing.
+    RuntimeError
+        A training diverged.
+    TypeError
+        ``net`` is no network, or another argument is of a wrong type.
     ValueError
         A mode is unknown, an argument is out of range, ``test_key`` leaves no cells to test on or
         lacks a class to learn, or labels, network or values cannot be used. ``adata`` is then as
@@ -127,13 +140,18 @@ def compare_priors(
     """
     from tqdm.auto import tqdm
 
+    check_adata(adata)
+    check_flags(log_normalized=log_normalized, progress_bar=progress_bar, copy=copy)
+    check_names(labels_key=labels_key, unlabeled_category=unlabeled_category, layer=layer)
+    check_names(test_key=test_key)
+    check_options(model_kwargs=model_kwargs, train_kwargs=train_kwargs)
     check_writable(adata, copy=copy)
     check_key_added(adata, key_added)
-    modes, label_fractions = list(modes), list(label_fractions)
+    modes, label_fractions = _listed(modes, "modes"), _listed(label_fractions, "label_fractions")
     _check_arguments(modes, label_fractions, n_splits, test_size)
     labels = read_labels(adata, labels_key, unlabeled_category)
     test = None if test_key is None else _read_test(adata, test_key, labels.codes, labels.classes)
-    seed = int(np.random.default_rng(rng).integers(2**31))
+    seed = int(as_generator(rng).integers(2**31))
     splits = list(
         label_splits(
             labels.codes,
@@ -208,22 +226,22 @@ def run_mode(
     truth = asked.obs[labels_key].astype(str).to_numpy()
     with quiet():
         PriorTransformer.setup_anndata(given, labels_key, log_normalized=log_normalized)
-        network = PriorTransformer(
-            given,
-            net,
-            **{
-                "rng": split.model_seed,
-                **model_kwargs,
-                "prior": "hard" if mode == LOGISTIC else mode,
-            },
-        )
+        options = {
+            "rng": split.model_seed,
+            **model_kwargs,
+            "prior": "hard" if mode == LOGISTIC else mode,
+        }
+        with named_options("model_kwargs"):
+            network = PriorTransformer(given, net, **options)
         if mode == LOGISTIC:
             classifier = LogisticRegression(max_iter=2000)
             classifier.fit(network.values(given), given.obs[labels_key].astype(str))
             proba = classifier.predict_proba(network.values(asked))
             classes = classifier.classes_
         else:
-            network.train(**{"rng": split.model_seed, "progress_bar": False, **train_kwargs})
+            options = {"rng": split.model_seed, "progress_bar": False, **train_kwargs}
+            with named_options("train_kwargs"):
+                network.train(**options)
             proba = network.predict_proba(asked, log_normalized=log_normalized)
             classes = np.array(network.classes, dtype=object)
     scores = score(truth, proba, classes)
@@ -251,6 +269,12 @@ def score(truth: np.ndarray, proba: np.ndarray, classes: np.ndarray) -> dict[str
     }
 
 
+def _listed(values: Any, argument: str) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"`{argument}` must be a list, found {values!r}.")
+    return list(values)
+
+
 def _check_arguments(
     modes: list[str], label_fractions: list[float], n_splits: int, test_size: float
 ) -> None:
@@ -259,14 +283,14 @@ def _check_arguments(
         raise ValueError(
             f"`modes` must name some of {listing(MODES)}, found {listing(unknown or modes)}."
         )
-    if not label_fractions or not all(0 < value <= 1 for value in label_fractions):
+    numbers = all(isinstance(value, Real) for value in label_fractions)
+    if not label_fractions or not numbers or not all(0 < value <= 1 for value in label_fractions):
         raise ValueError(
             f"`label_fractions` must be shares above 0 and at most 1, found {label_fractions!r}."
         )
-    if n_splits < 1:
-        raise ValueError(f"`n_splits` must be at least 1, found {n_splits}.")
-    if not 0 < test_size < 1:
-        raise ValueError(f"`test_size` must lie between 0 and 1, found {test_size}.")
+    check_whole(n_splits, "n_splits")
+    if not isinstance(test_size, Real) or not 0 < test_size < 1:
+        raise ValueError(f"`test_size` must lie between 0 and 1, found {test_size!r}.")
 
 
 def _read_test(adata: AnnData, key: str, codes: np.ndarray, classes: list[str]) -> np.ndarray:

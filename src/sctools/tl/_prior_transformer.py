@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from .._arguments import (
+    as_generator,
+    check_flags,
+    check_names,
+    check_options,
+    check_share,
+    check_whole,
+    named_options,
+)
 from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER, PriorKeys
 from .._validate import (
+    check_adata,
     check_complete,
     check_key_added,
     check_obs_key,
@@ -156,7 +166,10 @@ def prior_transformer(
     KeyError
         A column, a layer or the network's key is missing.
     TypeError
-        ``model`` is no prior transformer, or ``net`` is no network.
+        ``model`` is no prior transformer, ``net`` is no network, or another argument is of a wrong
+        type.
+    RuntimeError
+        Training diverged.
     ValueError
         ``labels_key`` or ``net`` is missing for training; labels, network or values cannot be used;
         too few genes of a given model are found; an option is unknown or out of range; a dense
@@ -177,6 +190,18 @@ def prior_transformer(
     >>> adata.obsm["prior_transformer_proba"].shape
     (200, 6)
     """
+    check_adata(adata)
+    check_flags(log_normalized=log_normalized, progress_bar=progress_bar, copy=copy)
+    check_flags(return_model=return_model)
+    check_names(labels_key=labels_key, unlabeled_category=unlabeled_category, batch_key=batch_key)
+    check_names(groupby=groupby, layer=layer, gene_key=gene_key, key_added=key_added)
+    check_options(model_kwargs=model_kwargs, train_kwargs=train_kwargs)
+    for name, share in {
+        "min_confidence": min_confidence,
+        "min_typicality": min_typicality,
+        "min_coverage": min_coverage,
+    }.items():
+        check_share(share, name)
     check_writable(adata, copy=copy)
     keys = PriorKeys.of(key_added)
     written = [name for field, name in keys._asdict().items() if field != "uns"]
@@ -187,16 +212,13 @@ def prior_transformer(
             f"`key_added={key_added!r}` would overwrite {listing(clash)}, which is read here. "
             "Choose another name."
         )
-    for name, value in (("min_confidence", min_confidence), ("min_typicality", min_typicality)):
-        if not 0 <= value <= 1:
-            raise ValueError(f"`{name}` must lie between 0 and 1, found {value}.")
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
+    check_whole(batch_size, "batch_size")
+    if max_epochs is not None:
+        check_whole(max_epochs, "max_epochs")
     if groupby is not None and groupby != keys.prediction:
         check_obs_key(adata, groupby, argument="groupby")
     if model is None:
-        rng = np.random.default_rng(rng)
-        seed = int(rng.integers(2**31))
+        seed = int(as_generator(rng).integers(2**31))
         network = _fit(
             adata,
             labels_key,
@@ -304,8 +326,10 @@ def _fit(
     private = private_copy(adata, columns, layer, net, adata.uns)
     with quiet():
         PriorTransformer.setup_anndata(private, labels_key, **setup)
-        network = PriorTransformer(private, net, **model_kwargs)
-        network.train(**train_kwargs)
+        with named_options("model_kwargs"):
+            network = PriorTransformer(private, net, **model_kwargs)
+        with named_options("train_kwargs"):
+            network.train(**train_kwargs)
     return network
 
 

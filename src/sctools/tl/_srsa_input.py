@@ -99,6 +99,11 @@ def _from_mudata(mdata: MuData, modalities: Mapping[str, str] | None) -> Input:
         )
     above = [key for key in mdata.obs.columns if key not in rna.obs.columns]
     if above:
+        if not rna.obs_names.isin(mdata.obs_names).all():
+            raise ValueError(
+                f"`mdata.obs` lacks cells of modality {chosen[RNA]!r}: cells were renamed or added "
+                "there. Bring it up to date: `mdata.update()`."
+            )
         obs = rna.obs.join(mdata.obs.loc[rna.obs_names, above])
         layers = {name: rna.layers[name] for name in rna.layers if name is not None}
         rna = type(rna)(
@@ -107,6 +112,8 @@ def _from_mudata(mdata: MuData, modalities: Mapping[str, str] | None) -> Input:
     where = f"`mdata.mod[{chosen[PROTEIN]!r}].X`"
 
     def proteins(wanted: Any) -> pd.DataFrame:
+        if protein.X is None:
+            raise ValueError(f"{where} is empty: expected protein counts there.")
         values = protein.X.toarray() if sp.issparse(protein.X) else np.asarray(protein.X)
         table = pd.DataFrame(values[place], columns=protein.var_names)
         return check_proteins(table, rna.obs_names, where, wanted)
@@ -128,6 +135,11 @@ def _modalities(mdata: MuData, modalities: Mapping[str, str] | None) -> dict[str
     if set(chosen) != {RNA, PROTEIN}:
         raise ValueError(
             f"`modalities` must name {RNA!r} and {PROTEIN!r}, found {listing(chosen)}."
+        )
+    if chosen[RNA] == chosen[PROTEIN]:
+        raise ValueError(
+            f"`modalities` must name two modalities, found {chosen[RNA]!r} as both. Available: "
+            f"{listing(available)}."
         )
     missing = [name for name in chosen.values() if name not in available]
     if missing:

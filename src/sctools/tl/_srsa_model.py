@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arguments import named_options
 from .._validate import check_complete, listing
 from ..pp._counts_input import PROTEINS, CountsInput, counts_adata
 from ..pp._depth import DepthGenes, cell_depth, depth_genes
@@ -38,10 +39,12 @@ def fit(
     """Train a model on a private copy of the input; returns both."""
     from ..model import SRSAVAE, MultimodalSRSAVAE
     from ..model._runner import quiet, seeded
+    from ..model._srsa_options import check_enough_cells
 
     proteins = None if found.proteins is None else found.proteins(None)
     mask = _mask(found.rna, mask_var)
     private, counts = counts_adata(found.rna, names, mask=mask, proteins=proteins)
+    check_enough_cells(private.n_obs)  # scvi-tools looks at proteins before it trains
     setup = _setup_arguments(names)
     if mask is not None:
         # The model sees some genes and is normalised by all. Whoever uses it without `_depth`,
@@ -52,13 +55,15 @@ def fit(
         setup |= {"depth_key": DEPTH_COLUMN, "depth_share": float(share)}
     with quiet(), seeded(seed):
         vae: SRSAVAE | MultimodalSRSAVAE
-        if proteins is None:
-            SRSAVAE.setup_anndata(private, **setup)
-            vae = SRSAVAE(private, **model_kwargs)
-        else:
-            MultimodalSRSAVAE.setup_anndata(private, PROTEINS, **setup)
-            vae = MultimodalSRSAVAE(private, **model_kwargs)
-        vae.train(**{"rng": seed, "progress_bar": progress_bar, **train_kwargs})
+        with named_options("model_kwargs"):
+            if proteins is None:
+                SRSAVAE.setup_anndata(private, **setup)
+                vae = SRSAVAE(private, **model_kwargs)
+            else:
+                MultimodalSRSAVAE.setup_anndata(private, PROTEINS, **setup)
+                vae = MultimodalSRSAVAE(private, **model_kwargs)
+        with named_options("train_kwargs"):
+            vae.train(**{"rng": seed, "progress_bar": progress_bar, **train_kwargs})
     # Names with an underscore at the end are saved with the model.
     vae.depth_genes_, vae.depth_shares_ = depth_genes(counts, found.rna.var_names)
     return vae, private

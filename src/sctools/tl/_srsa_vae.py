@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .._arguments import (
+    as_generator,
+    check_columns,
+    check_flags,
+    check_names,
+    check_options,
+    check_whole,
+)
 from .._docs import docs
 from .._keys import SRSA_VAE, SRSAVAEKeys
 from .._settings import settings
@@ -128,7 +136,7 @@ def srsa_vae(
       ``"minibatch"``);
     - ``obs[key_added]``: most probable component of the mixture prior, categorical strings (with
       ``prior="mixture"``);
-    - ``obsm[denoised_protein_key]``, where asked for;
+    - ``obsm[denoised_protein_key]``: DataFrame, cells × proteins, float32, where asked for;
     - ``uns[key_added]``: ``params``, ``versions`` and, after training, ``history`` (one row per
       epoch: ELBO, reconstruction loss, KL divergence and its weight, alpha, beta, entropies of
       attention).
@@ -138,12 +146,15 @@ def srsa_vae(
     KeyError
         A column, a layer, a modality or ``protein_key`` is missing.
     TypeError
-        ``model`` is no SRSA-VAE, or a column does not hold numbers where it should.
+        ``model`` is no SRSA-VAE, a column does not hold numbers where it should, or an argument is
+        of a wrong type.
     ValueError
         Values are not counts, or are a dask array and there is no ``model``; there are too few
         cells; names are repeated; protein counts do not match the cells or hold a protein without
         any count; a given model knows other genes, proteins or batches; an option is unknown or
         out of range. ``adata`` is then as it was.
+    RuntimeError
+        Training diverged; ``adata`` is as it was.
 
     Notes
     -----
@@ -159,13 +170,22 @@ def srsa_vae(
     >>> adata.obsm["X_srsa_vae"].shape
     (60, 30)
     """
+    check_flags(progress_bar=progress_bar, copy=copy, return_model=return_model)
+    check_names(batch_key=batch_key, labels_key=labels_key, protein_key=protein_key, layer=layer)
+    check_names(mask_var=mask_var, size_factor_key=size_factor_key)
+    check_names(denoised_protein_key=denoised_protein_key)
+    check_options(modalities=modalities, model_kwargs=model_kwargs, train_kwargs=train_kwargs)
     names = CountsInput(
         layer=layer,
         batch_key=batch_key,
         labels_key=labels_key,
         size_factor_key=size_factor_key,
-        categorical_covariate_keys=_names(categorical_covariate_keys, "categorical_covariate_keys"),
-        continuous_covariate_keys=_names(continuous_covariate_keys, "continuous_covariate_keys"),
+        categorical_covariate_keys=check_columns(
+            categorical_covariate_keys, "categorical_covariate_keys"
+        ),
+        continuous_covariate_keys=check_columns(
+            continuous_covariate_keys, "continuous_covariate_keys"
+        ),
     )
     # Samples of denoised proteins depend on the batches that they are drawn in.
     lazy = model is not None and denoised_protein_key is None and is_lazy(adata, layer)
@@ -177,9 +197,9 @@ def srsa_vae(
     _keep_inputs((*names.columns(), protein_key), written, key_added)
     if denoised_protein_key is not None:
         _check_denoised_key(denoised_protein_key, found, [protein_key, *written])
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-    seed = int(np.random.default_rng(rng).integers(2**31))
+    if batch_size is not None:
+        check_whole(batch_size, "batch_size")
+    seed = int(as_generator(rng).integers(2**31))
     if model is None:
         options: dict[str, Any] = {"attention": attention, "residual": residual, "prior": prior}
         if n_latent is not None:
@@ -195,12 +215,12 @@ def srsa_vae(
         )
     else:
         training = {
-            "model_kwargs": model_kwargs,
-            "train_kwargs": train_kwargs,
+            "model_kwargs": model_kwargs or None,
+            "train_kwargs": train_kwargs or None,
             "n_latent": n_latent,
             "max_epochs": max_epochs,
         }
-        asked = [name for name, value in training.items() if value]
+        asked = [name for name, value in training.items() if value is not None]
         if asked:
             raise ValueError(
                 f"Arguments for training ({listing(asked)}) do not go with a trained `model`. "
@@ -240,10 +260,13 @@ def srsa_vae(
     record: dict[str, Any] = {"params": params, "versions": versions()}
     if model is None:
         record["history"] = history_table(vae)
+    from ..model._runner import seeded
+
     target = adata
-    if copy:  # a backed MuData was refused
-        target = adata.to_memory() if adata.isbacked else adata.copy()
-    write_result(target, found.modality, keys, arrays, record, denoised_protein_key)
+    with seeded(seed):  # MuData draws names from the global state where it is copied
+        if copy:  # a backed MuData was refused
+            target = adata.to_memory() if adata.isbacked else adata.copy()
+        write_result(target, found.modality, keys, arrays, record, denoised_protein_key)
     returned = [value for value, asked in ((target, copy), (vae, return_model)) if asked]
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
 
@@ -269,12 +292,3 @@ def _check_denoised_key(key: str, found: Input, taken: list[str | None]) -> None
             f"`denoised_protein_key={key!r}` would overwrite what is read or written here. Choose "
             "another name."
         )
-
-
-def _names(keys: Sequence[str] | None, argument: str) -> list[str]:
-    if isinstance(keys, str):
-        raise TypeError(
-            f"`{argument}` must be a list of columns, found the string {keys!r}. Write "
-            f"`{argument}=[{keys!r}]`."
-        )
-    return list(keys or [])

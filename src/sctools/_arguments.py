@@ -1,0 +1,97 @@
+"""Checks of arguments by themselves: their type and range, whatever the data are."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_names(**names: object) -> None:
+    """Raise ``TypeError`` unless each argument is the name of something, or ``None``."""
+    for argument, name in names.items():
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"`{argument}` must be a name (text) or None, found {name!r}.")
+
+
+def check_flags(**flags: object) -> None:
+    """Raise ``TypeError`` unless each argument is true or false, or ``None``."""
+    for argument, flag in flags.items():
+        if flag is not None and not isinstance(flag, Integral | np.bool_):
+            raise TypeError(f"`{argument}` must be True or False, found {flag!r}.")
+
+
+def check_whole(number: Any, argument: str, *, at_least: int = 1) -> None:
+    """Raise ``ValueError`` unless this is a whole number of at least so much."""
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise ValueError(
+            f"`{argument}` must be a whole number of at least {at_least}, found {number!r}."
+        )
+    if int(number) < at_least:
+        raise ValueError(f"`{argument}` must be at least {at_least}, found {number}.")
+
+
+def check_share(number: Any, argument: str) -> None:
+    """Raise ``ValueError`` unless this is a number from 0 to 1."""
+    if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) <= 1:
+        raise ValueError(f"`{argument}` must lie between 0 and 1, found {number!r}.")
+
+
+def check_columns(columns: Any, argument: str) -> list[str]:
+    """Return names of columns as a list, empty for ``None``; raise ``TypeError`` otherwise."""
+    if isinstance(columns, str):
+        raise TypeError(
+            f"`{argument}` must be a list of columns, found the string {columns!r}. Write "
+            f"`{argument}=[{columns!r}]`."
+        )
+    listed = isinstance(columns, Iterable) and not isinstance(columns, bytes | Mapping)
+    names = list(columns) if listed else []
+    if (columns is not None and not listed) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"`{argument}` must be a list of columns, found {columns!r}.")
+    return names
+
+
+def check_options(**options: Any) -> None:
+    """Raise ``TypeError`` unless each argument maps names to values, or is ``None``."""
+    for argument, given in options.items():
+        if given is None:
+            continue
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise TypeError(
+                f"`{argument}` must map names of arguments to values, such as "
+                f"`{{'max_epochs': 10}}`, found {given!r}."
+            )
+
+
+@contextlib.contextmanager
+def named_options(argument: str) -> Iterator[None]:
+    """Say which argument held an option that what is called inside does not know.
+
+    Options are passed on to scvi-tools and its trainer, so that only the call itself can tell.
+    """
+    try:
+        yield
+    except TypeError as error:
+        found = re.search(r"got an unexpected keyword argument '(\w+)'", str(error))
+        if found is None:
+            raise
+        raise TypeError(
+            f"`{argument}` has {found[1]!r}, which is not known: {error}. Leave it out, or correct "
+            "its name."
+        ) from error
+
+
+def as_generator(rng: Any) -> np.random.Generator:
+    """Return the generator for a user's ``rng``; raise ``TypeError`` or ``ValueError``."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            "`rng` must be a whole number of at least 0, a `numpy.random.Generator` or None, found "
+            f"{rng!r}."
+        ) from error
