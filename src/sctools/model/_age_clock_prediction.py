@@ -214,6 +214,11 @@ class AgePredictionMixin:
         Returns
         -------
         Columns of all genes that count for depth; the coverage is that of the networks' genes.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As :func:`sctools.pp.match_genes`.
         """
         used = np.unique(np.concatenate([p.genes.cpu().numpy() for p in self.module.parts]))
         match = match_genes(

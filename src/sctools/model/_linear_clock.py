@@ -510,6 +510,11 @@ class LinearClock:
         Returns
         -------
         Columns of the genes and the coverage, over all cell types together.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As :func:`sctools.pp.match_genes`.
         """
         # Names of the form SYMBOL_ENSG… are matched by either.
         names = [f"{self.symbols[g]}_{g}" if g in self.symbols else g for g in self.genes]
@@ -639,7 +644,7 @@ class LinearClock:
 
         Returns
         -------
-        ``False`` for each name.
+        ``False`` for each name: bool, one entry per name.
         """
         return np.zeros(len(list(donors)), dtype=bool)
 

@@ -198,6 +198,13 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         -------
         ``None``; the registration is kept by scvi-tools and in ``adata.uns``.
 
+        Raises
+        ------
+        KeyError
+            A column or the proteins is missing.
+        ValueError
+            The layer is missing, or the column ``depth_key`` is not finite or is negative.
+
         Examples
         --------
         >>> import sctools
@@ -230,6 +237,14 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         Returns
         -------
         ``None``; the registration is kept by scvi-tools and in ``mdata.uns``.
+
+        Raises
+        ------
+        KeyError
+            A column is missing.
+        ValueError
+            A modality or layer is missing, or the column ``depth_key`` is not finite or is
+            negative.
 
         Examples
         --------

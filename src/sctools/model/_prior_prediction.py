@@ -121,6 +121,11 @@ class PriorPredictionMixin:
         Returns
         -------
         :class:`sctools.pp.GeneMatch`.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As :func:`sctools.pp.match_genes`.
         """
         return match_genes(adata, self.genes, gene_key=gene_key, min_coverage=min_coverage)
 
@@ -185,7 +190,12 @@ class PriorPredictionMixin:
 
         Returns
         -------
-        Names of classes, ``(n_obs,)``, object.
+        Names of classes, strings in an array of shape ``(n_obs,)``, dtype object.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As :meth:`predict_proba`.
         """
         proba = self.predict_proba(adata, **kwargs)
         return np.array(self.classes, dtype=object)[proba.argmax(axis=1)]
@@ -210,6 +220,11 @@ class PriorPredictionMixin:
         Returns
         -------
         Array of shape ``(n_obs, n_heads * n_hidden)``, float32.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As :meth:`predict_proba`.
         """
         found: list[np.ndarray] = []
         self._each_batch(
@@ -249,6 +264,11 @@ class PriorPredictionMixin:
         (Mahalanobis distance), float32 ``(n_obs,)``, above 0. About one in twenty ordinary cells is
         below 0.05. Cells that the model was trained on are compared with each other instead. All 1
         with fewer than 20 validation cells.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As :meth:`predict_proba`.
         """
         latent = self.get_latent_representation(
             adata,
@@ -294,14 +314,18 @@ class PriorPredictionMixin:
 
         Returns
         -------
-        Attention, float32 ``(n_edges, n_groups)`` in the order of ``edges``, mean over heads and
-        layers: what a target gives to itself and to all its regulators sums to 1. And weights of
-        the genes in the embedding, float32 ``(n_genes, n_groups)``, columns sum to 1.
+        Attention, float32 of shape ``(n_edges, n_groups)`` in the order of ``edges``, mean over
+        heads and layers: what a target gives to itself and to all its regulators sums to 1. And
+        weights of the genes in the embedding, float32 of shape ``(n_genes, n_groups)``; columns sum
+        to 1.
 
         Raises
         ------
+        KeyError
+            A layer is missing.
         ValueError
-            ``groups`` has not one entry per cell, or none in any group.
+            ``groups`` has not one entry per cell, or none in any group; else as
+            :meth:`predict_proba`.
         """
         data = self._own_data() if adata is None else adata
         codes = np.zeros(data.n_obs, dtype=np.int64) if groups is None else np.asarray(groups)

@@ -439,6 +439,13 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         -------
         CSR matrix, cells × genes of the model, float32: log1p of counts scaled to a total of
         10,000 over the model's genes.
+
+        Raises
+        ------
+        KeyError
+            The layer of training is missing.
+        ValueError
+            There are no values.
         """
         adata = self.adata if adata is None else adata
         normalize = Normalizer(

@@ -188,6 +188,11 @@ class PublishedClock:
         Returns
         -------
         The clock.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As there.
         """
         names = read_genes(genes)
         return cls(
@@ -495,6 +500,11 @@ class PublishedClock:
             A file with the suffix ``.pth``, for the weights as a bare state dict. Or a folder,
             which is made if missing, for ``weights.pth``, ``h5ad_var.tsv`` and the four tables of
             categories. Files there are replaced.
+
+        Raises
+        ------
+        OSError
+            The files cannot be written.
         """
         path = Path(path)
         file = path if path.suffix in (".pth", ".pt") else path / WEIGHT_FILE

@@ -198,6 +198,13 @@ class SRSAVAE(SRSAMethods, SCVI):
         -------
         ``None``; the registration is kept by scvi-tools, and in ``adata.obs`` and ``adata.uns``.
 
+        Raises
+        ------
+        KeyError
+            A column is missing.
+        ValueError
+            The layer is missing, or the column ``depth_key`` is not finite or is negative.
+
         Examples
         --------
         >>> import sctools
