@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 
 from .._compare import assert_same, assert_unchanged, snapshot
+from .._global_state import global_state
 from ._models import MODELS
 
 TOLERANCE = 1e-4
@@ -213,25 +214,6 @@ def test_order_of_calls_changes_nothing(trained):
 # ------------------------------------------------------------------------- side effects
 
 
-def random_states():
-    return {
-        "numpy": np.random.get_state(),  # noqa: NPY002
-        "python": random.getstate(),
-        "torch": torch.random.get_rng_state().numpy().copy(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "threads": torch.get_num_threads(),
-        "grad": torch.is_grad_enabled(),
-        "dtype": torch.get_default_dtype(),
-    }
-
-
-def assert_same_state(found, expected):
-    for name, value in expected.items():
-        values = zip(found[name], value, strict=True) if name == "numpy" else [(found[name], value)]
-        for a, b in values:
-            assert_same(a, b, name)
-
-
 def test_inputs_are_not_changed(trained):
     adata = trained.adata.copy()
     adata.layers["other"] = adata.X.toarray()
@@ -258,11 +240,11 @@ def test_same_seed_same_predictions_and_global_state_as_found(trained):
     np.random.seed(5)  # noqa: NPY002
     random.seed(5)
     torch.manual_seed(5)
-    before = random_states()
+    before = global_state()
     again = trained.contract.train(trained.adata.copy(), 0)
-    assert_same_state(random_states(), before)
+    assert_same(global_state(), before)
     found = trained.contract.predict(again, trained.adata)
-    assert_same_state(random_states(), before)
+    assert_same(global_state(), before)
     np.testing.assert_array_equal(found, trained.predicted)
     other = trained.contract.train(trained.adata.copy(), 1)
     assert np.abs(trained.contract.predict(other, trained.adata) - found).max() > 1e-3
