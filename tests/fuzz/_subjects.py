@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from mudata import MuData
 
+import sctools.model._runner  # noqa: F401 - loading its libraries draws from the random state
 from sctools import _keys, datasets, get, model, pl, pp, tl
 
 from .. import _scageclock
