@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from click.testing import CliRunner, Result
+from scipy import sparse
 
 from sctools._cli import main
 
@@ -46,10 +47,11 @@ class FakeTool:
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}
-        self.backed: bool | None = None
+        self.in_blocks: bool | None = None
 
     def __call__(self, adata: AnnData, **options: Any) -> FakeModel | None:
-        self.options, self.backed = options, adata.isbacked
+        self.options = options
+        self.in_blocks = not (isinstance(adata.X, np.ndarray) or sparse.issparse(adata.X))
         key = options["key_added"]
         adata.obs[key] = np.arange(adata.n_obs, dtype=float)
         adata.obsm[f"X_{key}"] = np.ones((adata.n_obs, 2), np.float32)

@@ -116,7 +116,7 @@ def test_options_that_do_not_go_together(
     done = invoke("age-clock", cells, "-o", "out.h5ad", *arguments)
     assert done.exit_code == 2
     assert said in done.stderr
-    assert tool.backed is None
+    assert tool.in_blocks is None
 
 
 def test_a_ready_made_clock_goes_by_name(cells: Path, tool: FakeTool) -> None:

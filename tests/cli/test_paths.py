@@ -18,7 +18,7 @@ def refused(tool: FakeTool, *arguments: object) -> str:
     before = sorted(Path.cwd().rglob("*"))
     done = invoke("age-clock", *arguments)
     assert done.exit_code == 2, done.output
-    assert tool.backed is None
+    assert tool.in_blocks is None
     assert "Reading" not in done.stderr
     assert done.stdout == ""
     assert sorted(Path.cwd().rglob("*")) == before
@@ -71,7 +71,7 @@ def test_output_directory_is_locked(
 @pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
 def test_nothing_is_replaced_without_force(cells: Path, tool: FakeTool, name: str) -> None:
     assert invoke("age-clock", cells, "-o", name, "--key-added", "first").exit_code == 0
-    tool.backed = None
+    tool.in_blocks = None
     assert "exists" in refused(tool, cells, "-o", name)
     assert invoke("age-clock", cells, "-o", name, "--force").exit_code == 0
     read = ad.read_h5ad if name.endswith("h5ad") else ad.read_zarr
@@ -81,7 +81,7 @@ def test_nothing_is_replaced_without_force(cells: Path, tool: FakeTool, name: st
 def test_tables_and_models_are_not_replaced_either(cells: Path, tool: FakeTool) -> None:
     also = ["--donors", "d.csv", "--save-model", "m"]
     assert invoke("age-clock", cells, "-o", "a.h5ad", *also).exit_code == 0
-    tool.backed = None
+    tool.in_blocks = None
     assert "'d.csv' exists" in refused(tool, cells, "-o", "b.h5ad", *also[:2]).replace(
         f"{Path.cwd()}/", ""
     )

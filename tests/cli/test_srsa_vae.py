@@ -41,6 +41,11 @@ def test_train_and_apply(folder: Path) -> None:
     np.testing.assert_allclose(again.obsm["X_b"], found.obsm["X_srsa_vae"], atol=1e-5)
     assert again.uns["b"]["params"]["mode"] == "applied"
 
+    done = invoke("srsa-vae", "out.zarr", "-o", "blocks.zarr", "--model", "vae", "--key-added", "b")
+    assert done.exit_code == 0, done.output
+    blocks = ad.read_zarr("blocks.zarr")
+    np.testing.assert_allclose(blocks.obsm["X_b"], again.obsm["X_b"], atol=1e-5)
+
     done = invoke("srsa-vae", "in.h5ad", "-o", "c.h5ad", "--model", "vae", "--max-epochs", 3)
     assert done.exit_code == 1
     assert "do not go with a trained `--model`" in done.stderr

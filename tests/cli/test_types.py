@@ -53,7 +53,7 @@ def test_wrong_values(cells: Path, tool: FakeTool, arguments: list[str], said: s
     assert done.exit_code == 2
     assert said in done.stderr
     assert done.stdout == ""
-    assert tool.backed is None, "it was run"
+    assert tool.in_blocks is None, "it was run"
 
 
 def test_modalities(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def age_clock(
         force=force,
         save_model=save_model,
         inputs={"--model": _directory_of(options["model"])},
-        backed=options["model"] is not None,
+        in_blocks=options["model"] is not None,
         table=Table("--donors", donors, _donor_table),
     )
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ._stored_data import StoredData
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-
-COMPUTED = ("obs", "obsm", "uns")
-"""Parts of an AnnData that tools write into; they change no other."""
 
 
 class DataFile:
@@ -26,14 +25,23 @@ class DataFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._stamp = _stamp(path)
+        self._stored: StoredData | None = None
 
-    def read(self, *, backed: bool = False) -> AnnData | MuData:
+    def __enter__(self) -> DataFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._stored is not None:
+            self._stored.close()
+
+    def read(self, *, in_blocks: bool = False) -> AnnData | MuData:
         """Read the data.
 
         Parameters
         ----------
-        backed
-            Leave the matrix in the file, if that is a ``.h5ad`` whose cells can be read in blocks.
+        in_blocks
+            Leave matrices in the file, to be read in blocks of cells. What comes of it can be
+            written to a file of the same kind only.
 
         Raises
         ------
@@ -45,10 +53,11 @@ class DataFile:
         try:
             if self.path.suffix == ".h5mu":
                 return _read_h5mu(self.path)
-            if self.path.suffix == ".zarr":
-                return anndata.read_zarr(self.path)
-            by_cells = backed and _is_stored_by_cells(self.path)
-            return anndata.read_h5ad(self.path, backed="r" if by_cells else None)
+            self._stored = StoredData.of(self.path)
+            if in_blocks and self._stored is not None:
+                return self._stored.read()
+            read = anndata.read_zarr if self.path.suffix == ".zarr" else anndata.read_h5ad
+            return read(self.path)
         except MemoryError:
             raise
         except Exception as error:
@@ -62,7 +71,7 @@ class DataFile:
     def write(self, data: AnnData | MuData, draft: Path) -> None:
         """Write the data that were read here, with the results in them.
 
-        From ``.h5ad`` to ``.h5ad`` what tools do not change is copied as it is stored, with its
+        To a file of the same kind what tools do not change is copied as it is stored, with its
         compression and without loading it.
 
         Parameters
@@ -85,38 +94,26 @@ class DataFile:
             warnings.catch_warnings(),
         ):
             warnings.filterwarnings("ignore", message="Writing zarr v2 data")
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not")
             if draft.suffix == ".h5mu":
                 data.write_h5mu(draft)
+            elif self._stored is not None and draft.suffix == self.path.suffix:
+                if _stamp(self.path) != self._stamp:
+                    raise ValueError(
+                        f"{str(self.path)!r} was changed while it was worked on. Run the command "
+                        "again."
+                    )
+                self._stored.copy_with_results(data, draft)
             elif draft.suffix == ".zarr":
                 data.write_zarr(draft)
-            elif self.path.suffix == ".h5ad" and _is_current(self.path):
-                self._copy_with_results(data, draft)
             else:
                 data.write_h5ad(draft)
 
-    def _copy_with_results(self, adata: Any, draft: Path) -> None:
-        import h5py
-        from anndata.io import write_elem
 
-        if adata.isbacked:
-            adata.file.close()
-        if _stamp(self.path) != self._stamp:
-            raise ValueError(
-                f"{str(self.path)!r} was changed while it was worked on. Run the command again."
-            )
-        with h5py.File(self.path, "r") as old, h5py.File(draft, "w") as new:
-            new.attrs.update(old.attrs)
-            for name in old:
-                if name not in COMPUTED:
-                    old.copy(name, new)
-            write_elem(new, "obs", adata.obs)
-            write_elem(new, "obsm", dict(adata.obsm))
-            write_elem(new, "uns", dict(adata.uns))
-
-
-def _stamp(path: Path) -> tuple[int, int, int]:
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+def _stamp(path: Path) -> list[tuple[int, int, int]]:
+    parts = sorted(path.rglob("*")) if path.is_dir() else [path]
+    found = [part.stat() for part in parts]
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in found]
 
 
 def _read_h5mu(path: Path) -> MuData:
@@ -126,21 +123,3 @@ def _read_h5mu(path: Path) -> MuData:
         # On what mudata will do by default one day, and on names that modalities share.
         warnings.filterwarnings("ignore", module="mudata")
         return mudata.read_h5mu(path)
-
-
-def _is_current(path: Path) -> bool:
-    """Tell files that anndata 0.8 or later wrote; older ones are written anew as a whole."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        return file.attrs.get("encoding-type") == "anndata"
-
-
-def _is_stored_by_cells(path: Path) -> bool:
-    """Tell whether blocks of cells can be read without going through everything each time."""
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        if file.attrs.get("encoding-type") != "anndata" or "X" not in file:
-            return False
-        return file["X"].attrs.get("encoding-type") in ("array", "csr_matrix")

@@ -182,7 +182,7 @@ def prior_transformer(
         force=force,
         save_model=save_model,
         inputs={"--model": None if model is None else Path(model), "--net": _net_file(options)},
-        backed=model is not None,
+        in_blocks=model is not None,
         table=Table("--edges", edges, _edge_table),
     )
 

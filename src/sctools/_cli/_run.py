@@ -88,7 +88,7 @@ def run(
     force: bool,
     save_model: Path | None,
     inputs: Mapping[str, Path | None],
-    backed: bool = False,
+    in_blocks: bool = False,
     table: Table | None = None,
 ) -> None:
     """Run a tool from file to file.
@@ -103,7 +103,7 @@ def run(
         Of `files`.
     inputs
         Further paths that are read, by the name of their option.
-    backed
+    in_blocks
         The tool reads the matrix in blocks, so that it may stay in the file.
     table
         Also written. Where the result has none, the rest is written and the error told at the end.
@@ -120,33 +120,34 @@ def run(
     targets = check_paths({"IN": source, **inputs}, outputs, force=force)
 
     start = time.monotonic()
-    file = DataFile(source)
-    say(f"Reading {source}")
-    data = file.read(backed=backed)
-    # A MuData counts proteins too.
-    size = f"{data.n_obs:,} cells × {data.n_vars:,} "
-    size += "features" if source.suffix == ".h5mu" else "genes"
-    say(f"Running {tool} on {size}")
-    from .. import tl
+    with DataFile(source) as file:
+        say(f"Reading {source}")
+        # What stays in the file is copied from there.
+        data = file.read(in_blocks=in_blocks and output.suffix == source.suffix)
+        # A MuData counts proteins too.
+        size = f"{data.n_obs:,} cells × {data.n_vars:,} "
+        size += "features" if source.suffix == ".h5mu" else "genes"
+        say(f"Running {tool} on {size}")
+        from .. import tl
 
-    model = getattr(tl, tool)(data, **options, return_model=save_model is not None)
-    key, failure = options["key_added"], None
-    frame: pd.DataFrame | None = None
-    if table is not None and table.path is not None:
-        try:
-            frame = table.get(data, key)
-        except (KeyError, ValueError) as error:  # no reason to lose all that was computed
-            failure = error
-            del targets[table.option]
+        model = getattr(tl, tool)(data, **options, return_model=save_model is not None)
+        key, failure = options["key_added"], None
+        frame: pd.DataFrame | None = None
+        if table is not None and table.path is not None:
+            try:
+                frame = table.get(data, key)
+            except (KeyError, ValueError) as error:  # no reason to lose all that was computed
+                failure = error
+                del targets[table.option]
 
-    say(f"Writing {output}")
-    with Staging() as staging:
-        drafts = {name: staging.draft(path) for name, path in targets.items()}
-        if table is not None and frame is not None:
-            frame.to_csv(drafts[table.option], index=False)
-        if model is not None:
-            model.save(drafts["--save-model"])
-        file.write(data, drafts["--output"])
+        say(f"Writing {output}")
+        with Staging() as staging:
+            drafts = {name: staging.draft(path) for name, path in targets.items()}
+            if table is not None and frame is not None:
+                frame.to_csv(drafts[table.option], index=False)
+            if model is not None:
+                model.save(drafts["--save-model"])
+            file.write(data, drafts["--output"])
     also = "".join(f", {outputs[name]}" for name in targets if name != "--output")
     say(f"Wrote {output} ({size}, result {key!r}){also} after {time.monotonic() - start:.0f} s")
     if table is not None and failure is not None:

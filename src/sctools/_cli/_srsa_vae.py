@@ -163,4 +163,6 @@ def srsa_vae(
         force=force,
         save_model=save_model,
         inputs={"--model": None if model is None else Path(model)},
+        # Denoised proteins depend on the batches that they are drawn in.
+        in_blocks=model is not None and options["denoised_protein_key"] is None,
     )

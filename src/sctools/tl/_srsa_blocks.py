@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from ..pp._counts_input import READ_ROWS, CountsInput
 from ..pp._expression import get_expression, row_blocks
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 
 def is_lazy(adata: AnnData | MuData, layer: str | None) -> bool:
-    """Whether the counts are a dask array or in a backed file."""
+    """Whether the counts are a dask array or in a file."""
     from anndata import AnnData
 
     if not isinstance(adata, AnnData):
         return False
-    return adata.isbacked or hasattr(get_expression(adata, layer, lazy=True), "dask")
+    matrix = get_expression(adata, layer, lazy=True)
+    return adata.isbacked or not (isinstance(matrix, np.ndarray) or sp.issparse(matrix))
 
 
 def encode_blocks(
