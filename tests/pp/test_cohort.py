@@ -45,6 +45,7 @@ def test_categorical_numbers_are_ages_with_a_warning():
         ([True, False], TypeError, r"must hold numbers, found dtype bool"),
         ([30, np.inf], ValueError, r"must be finite"),
         ([30, -0.5], ValueError, r"must not be negative, found -0.5.*conception"),
+        ([30, 1e300], ValueError, r"must hold ages, found 1e\+300, which is none in any unit"),
     ],
 )
 def test_what_cannot_be_an_age(values, error, message):

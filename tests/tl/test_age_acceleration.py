@@ -651,6 +651,12 @@ def test_reference_that_is_absent():
     )  # fmt: skip
 
 
+def test_predictions_that_are_no_ages():
+    adata = fake_acceleration()
+    adata.obs["age_clock"] *= 1e300
+    refuse(adata, ValueError, r"`adata.obs\['age_clock'\]` must hold ages, found .*e\+30")
+
+
 def test_bad_covariates():
     adata = fake_acceleration()
     number = adata.obs["donor_id"].astype(str).str[1:].astype(int)

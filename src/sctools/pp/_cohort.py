@@ -13,6 +13,9 @@ from .._validate import check_complete, check_obs_key, listing
 if TYPE_CHECKING:
     from anndata import AnnData
 
+LARGEST_AGE = 1e12
+"""More than a life in milliseconds."""
+
 MIN_DONORS = 3
 BOTH_WAYS = (
     "Either give ages (`age_key=`, with `donor_key=`), so that a clock is trained and every donor "
@@ -87,7 +90,18 @@ def read_ages(adata: AnnData, age_key: str) -> np.ndarray:
             f"`adata.obs[{age_key!r}]` must not be negative, found {np.nanmin(ages):g}. Use NaN "
             "for an unknown age; for prenatal samples count from conception."
         )
+    check_age_range(ages, age_key)
     return ages
+
+
+def check_age_range(ages: np.ndarray, key: str) -> None:
+    """Raise ``ValueError`` on numbers so large that they overflow in what is computed of ages."""
+    largest = np.abs(ages[np.isfinite(ages)]).max(initial=0.0)
+    if largest > LARGEST_AGE:
+        raise ValueError(
+            f"`adata.obs[{key!r}]` must hold ages, found {largest:g}, which is none in any unit of "
+            f"time (at most {LARGEST_AGE:g} is taken)."
+        )
 
 
 def _labels(adata: AnnData, key: str, argument: str) -> np.ndarray:

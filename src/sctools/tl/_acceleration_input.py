@@ -11,7 +11,7 @@ import pandas as pd
 from .._keys import AgeClockKeys
 from .._validate import check_complete, check_obs_key, check_result, listing
 from ..get._columns import as_float, as_groups
-from ..pp._cohort import Cohort, read_cohort
+from ..pp._cohort import Cohort, check_age_range, read_cohort
 from ._group_effect import independent_columns, is_combination
 
 if TYPE_CHECKING:
@@ -108,7 +108,9 @@ def read_predicted(adata: AnnData, key: str) -> np.ndarray:
         argument="key",
         mend=f"Run `sctools.tl.age_clock(adata, key_added={key!r}, …)` again.",
     )
-    return as_float(adata.obs[name]).to_numpy()
+    ages = as_float(adata.obs[name]).to_numpy()
+    check_age_range(ages, name)
+    return ages
 
 
 def read_groups(
