@@ -4,30 +4,45 @@
 
 PYTHON ?= python3.11
 PYTEST_ARGS ?=
+# pyenv's python3.13 works only where its version is asked for; without pyenv this changes nothing.
+NEXT_PYTHON ?= env PYENV_VERSION=3.13 python3.13
 
 VENV := .venv
 BIN := $(VENV)/bin
+NEXT_VENV := .venv-next
+# What needs no torch, and how many of these tests have to pass: fewer is a mistake of the lane.
+NEXT_LEAST := 1500
+NEXT_TESTS := tests/cli tests/datasets tests/get tests/pl tests/pp \
+	tests/test_arguments.py tests/test_calibration_error.py tests/test_documentation.py \
+	tests/test_import.py tests/test_lanes.py tests/test_readme.py tests/test_settings.py \
+	tests/test_validate.py tests/tl/test_age_acceleration.py tests/tl/test_age_folds.py \
+	tests/tl/test_age_metrics.py tests/tl/test_group_effect.py
 export MPLBACKEND := Agg
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 # Two targets must not install into the one environment at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test lint docs gallery clean distclean
+.PHONY: help demo test test-next lint docs gallery clean distclean
 
 help:
 	@echo "make demo     run the methods on simulated data, draw the figures (demo/)"
 	@echo "make test     run the tests"
+	@echo "make test-next"
+	@echo "              run those that need no torch on Python 3.13 with newer libraries"
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation (docs/_build/html)"
 	@echo "make gallery  draw the figures of the documentation (docs/_static/gallery)"
-	@echo "make clean    remove what these wrote; 'make distclean' removes $(VENV) as well"
+	@echo "make clean    remove what these wrote; 'make distclean' removes the environments as well"
 
 demo: $(VENV)/.stamp-base
 	@$(BIN)/python demo/run.py
 
 test: $(VENV)/.stamp-test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-next: $(NEXT_VENV)/.stamp
+	@$(NEXT_VENV)/bin/python -m pytest $(or $(PYTEST_ARGS),--at-least=$(NEXT_LEAST) $(NEXT_TESTS))
 
 lint: $(VENV)/.stamp-dev
 	@$(BIN)/ruff check .
@@ -48,7 +63,7 @@ clean:
 	@find src tests docs demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) $(NEXT_VENV)
 
 $(VENV)/.stamp-venv:
 	@command -v $(PYTHON) > /dev/null || \
@@ -66,4 +81,15 @@ $(VENV)/.stamp-base $(VENV)/.stamp-test $(VENV)/.stamp-dev $(VENV)/.stamp-doc: \
 		$(VENV)/.stamp-venv pyproject.toml constraints.txt
 	@echo "Installing .$(EXTRA) into $(VENV), as pinned in constraints.txt"
 	@$(BIN)/python -m pip install -qq -c constraints.txt -e ".$(EXTRA)"
+	@touch $@
+
+# Without what needs torch, whose pins are those of the other environment.
+$(NEXT_VENV)/.stamp: pyproject.toml constraints-next.txt
+	@$(NEXT_PYTHON) --version > /dev/null || \
+		{ echo "Python 3.13 was not found: install it, or name another with NEXT_PYTHON=..." >&2; \
+		exit 1; }
+	@echo "Making $(NEXT_VENV) with $$($(NEXT_PYTHON) --version), as pinned in constraints-next.txt"
+	@$(NEXT_PYTHON) -m venv --clear $(NEXT_VENV)
+	@$(NEXT_VENV)/bin/python -m pip install -qq -r constraints-next.txt
+	@$(NEXT_VENV)/bin/python -m pip install -qq --no-deps -e .
 	@touch $@

@@ -135,6 +135,7 @@ def test_every_page_of_a_method_says_what_a_user_must_know() -> None:
 
 def test_clock_method_of_the_developer_guide_runs() -> None:
     """The example of how to write a method is one."""
+    pytest.importorskip("torch")
     from sctools.model._clock_methods import ClockCells
     from sctools.model._clock_methods._inputs import Matrix
     from sctools.model._clock_methods._tuned import Path as TuningPath
@@ -157,6 +158,7 @@ def test_clock_method_of_the_developer_guide_runs() -> None:
 
 
 def test_overview_names_every_public_object_and_page() -> None:
+    pytest.importorskip("torch")
     import sctools
 
     llms = script("llms")
