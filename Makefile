@@ -10,6 +10,7 @@ NEXT_PYTHON ?= env PYENV_VERSION=3.13 python3.13
 VENV := .venv
 BIN := $(VENV)/bin
 NEXT_VENV := .venv-next
+RELEASE_VENV := .venv-release
 # What needs no torch, and how many of these tests have to pass: fewer is a mistake of the lane.
 NEXT_LEAST := 1500
 NEXT_TESTS := tests/cli tests/datasets tests/get tests/pl tests/pp \
@@ -23,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Two targets must not install into the one environment at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test test-next lint docs gallery clean distclean
+.PHONY: help demo test test-next lint docs gallery release-check clean distclean
 
 help:
 	@echo "make demo     run the methods on simulated data, draw the figures (demo/)"
@@ -33,6 +34,8 @@ help:
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation (docs/_build/html)"
 	@echo "make gallery  draw the figures of the documentation (docs/_static/gallery)"
+	@echo "make release-check"
+	@echo "              build the distributions, run the demo with the wheel in an empty environment"
 	@echo "make clean    remove what these wrote; 'make distclean' removes the environments as well"
 
 demo: $(VENV)/.stamp-base
@@ -57,13 +60,27 @@ docs: $(VENV)/.stamp-doc
 gallery: $(VENV)/.stamp-base
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/draw_gallery.py
 
+# The demo runs far from the checkout, so that it is the wheel that is imported.
+release-check: $(VENV)/.stamp-dev
+	@rm -rf dist
+	@$(BIN)/python -m build
+	@$(BIN)/python -m twine check --strict dist/*
+	@echo "Installing the wheel into $(RELEASE_VENV), as pinned in constraints.txt"
+	@$(PYTHON) -m venv --clear $(RELEASE_VENV)
+	@$(RELEASE_VENV)/bin/python -m pip install -qq -c constraints.txt dist/*.whl
+	@bin=$$PWD/$(RELEASE_VENV)/bin; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+		set -e; unset PYTHONPATH; cp demo/run.py "$$folder"; cd "$$folder"; \
+		"$$bin/sctools" --version; "$$bin/sctools" --help > /dev/null; \
+		"$$bin/python" -c "import sctools; print(sctools.__file__)" | grep site-packages; \
+		"$$bin/python" run.py
+
 clean:
 	@rm -rf docs/_build docs/generated docs/inv build dist demo/*.png demo/*.h5ad
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 	@find src tests docs demo -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	@rm -rf $(VENV) $(NEXT_VENV)
+	@rm -rf $(VENV) $(NEXT_VENV) $(RELEASE_VENV)
 
 $(VENV)/.stamp-venv:
 	@command -v $(PYTHON) > /dev/null || \
