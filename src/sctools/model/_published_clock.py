@@ -29,6 +29,8 @@ from ..pp._expression import describe, get_expression, row_blocks
 from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth, median_depth
+from ._age_clock_storage import hash_name
+from ._published_training import PublishedTraining
 from ._saved_model import PUBLISHED_CLOCK, fitting_files, read_model, write_model
 from ._scageclock_files import (
     Table,
@@ -48,14 +50,14 @@ PRECISIONS = ("float32", "float16")
 WEIGHT_FILE = "weights.pth"
 
 
-class PublishedClock:
+class PublishedClock(PublishedTraining):
     """The network that scAgeClock published, applied to raw counts with any names.
 
     Ages are those of the published network, to 1e-4 years, but genes are matched by symbol or
     Ensembl id, categories by label (case, common synonyms), every cell is predicted, and nothing
     depends on which other cells there are. Made by :meth:`AgeClock.from_scageclock` from the
-    published files; to be given to :func:`sctools.tl.age_clock` as ``model``. It is not trained
-    further.
+    published files; to be given to :func:`sctools.tl.age_clock` as ``model``. :meth:`train` trains
+    it further.
 
     Nothing of this network is to be read as attention. Its attention block sees one token per cell,
     and the softmax over a single key is 1: each cell attends to itself alone, with weight 1,
@@ -77,6 +79,13 @@ class PublishedClock:
         Depth that every cell is scaled to, in counts over all variables of the data. Stored with
         the clock. ``"median"`` reproduces the published normalisation, to the median total of the
         given cells: an age then depends on which other cells there are.
+
+    Attributes
+    ----------
+    trained_on
+        Hashes of the names of the donors that :meth:`train` has seen.
+    history
+        Mean squared error in training, a row per epoch of the last :meth:`train`; else ``None``.
 
     Raises
     ------
@@ -143,6 +152,8 @@ class PublishedClock:
         }
         self.gene_ids = None if gene_ids is None else [i and str(i) for i in gene_ids]
         self.target_sum = _check_target_sum(target_sum)
+        self.trained_on: list[str] = []
+        self.history: pd.DataFrame | None = None
         self._folded: dict[str, FoldedPublishedNetwork] = {}
         expected = self.network.projection_.in_features - sum(
             e.embedding_dim for e in self.network.embeddings
@@ -473,10 +484,10 @@ class PublishedClock:
         return match_categories(adata, columns, self.categories)
 
     def has_seen(self, donors: Iterable[object]) -> np.ndarray:
-        """Whether donors were trained on: not known, so always ``False``.
+        """Whether donors of these names were trained on by :meth:`train`.
 
-        The published clock was trained on CELLxGENE and lists no donors. Donors whose cells are
-        there may have been among them.
+        The published clock itself was trained on CELLxGENE and lists no donors. Donors whose cells
+        are there may have been among them.
 
         Parameters
         ----------
@@ -487,7 +498,7 @@ class PublishedClock:
         -------
         One value per name, bool.
         """
-        return np.zeros(len(list(donors)), dtype=bool)
+        return np.array([hash_name(donor) in self.trained_on for donor in donors], dtype=bool)
 
     # ------------------------------------------------------------------ files
 
@@ -538,6 +549,7 @@ class PublishedClock:
             "categories": self.categories,
             "genes": self.genes,
             "gene_ids": self.gene_ids,
+            "trained_on": self.trained_on,
         }
         write_model(
             PUBLISHED_CLOCK, Path(dir_path), description, self._weights(), overwrite=overwrite
@@ -566,7 +578,9 @@ class PublishedClock:
         with fitting_files(folder):
             arguments = {name: description[name] for name in ("genes", "categories")}
             options = {name: description[name] for name in ("gene_ids", "target_sum")}
-            return cls(tensors, **arguments, **options)
+            clock = cls(tensors, **arguments, **options)
+            clock.trained_on = [str(name) for name in description.get("trained_on", [])]
+        return clock
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from ._gated_network import FoldedNetwork, GatedNetwork
 from ._multimodal_srsa_vae_module import MultimodalSRSAVAEModule
 from ._prior_transformer_module import PriorTransformerModule
 from ._published_network import FoldedPublishedNetwork, Precision, PublishedNetwork
+from ._published_rows import TrainablePublishedNetwork
 from ._residual_attention import ATTENTION, RESIDUAL
 from ._srsa_parts import DEPTH
 from ._srsa_vae_module import SRSAVAEModule
@@ -30,4 +31,5 @@ __all__ = [
     "PriorTransformerModule",
     "PublishedNetwork",
     "SRSAVAEModule",
+    "TrainablePublishedNetwork",
 ]

@@ -26,6 +26,12 @@ class SelfAttention(nn.Module):
         token = z.unsqueeze(1)
         return self.attn(token, token, token, need_weights=False)[0].squeeze(1)
 
+    def of_one_token(self, z: Tensor) -> Tensor:
+        """Map ``z`` as `forward` does, without queries and keys, whose gradients are 0."""
+        width = self.attn.embed_dim
+        value, bias = self.attn.in_proj_weight[2 * width :], self.attn.in_proj_bias[2 * width :]
+        return self.attn.out_proj(F.linear(z, value, bias))
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the map that the block amounts to."""
         width = self.attn.embed_dim

@@ -35,17 +35,17 @@ def add_row_sums(
     Parameters
     ----------
     output
-        Added to, rows × width, float32, C-contiguous.
+        Added to, rows × width, C-contiguous; float32, or float64 where the table is.
     indptr, indices, values
-        The CSR matrix, rows × entries; float32 values.
+        The CSR matrix, rows × entries; values of the output's type.
     table
-        Dense, entries × width, C-contiguous, float32 or float16.
+        Dense, entries × width, C-contiguous; float16, float32 or float64.
     """
     n_rows = len(indptr) - 1
-    # One type each, so that one loop is compiled.
+    # One type each, so that few loops are compiled.
     indptr = indptr.astype(np.int64, copy=False)
     indices = indices.astype(np.int32, copy=False)
-    values = values.astype(np.float32, copy=False)
+    values = values.astype(output.dtype, copy=False)
     half = table.dtype == np.float16
     kernel = _from_half if half else _from_float
     bits = table.view(np.int16) if half else table  # numba knows no float16
