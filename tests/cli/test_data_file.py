@@ -91,7 +91,7 @@ def test_layers_stay_in_the_file_too(cells: Path, monkeypatch: pytest.MonkeyPatc
     kinds = []
 
     def look(adata: AnnData, **options: Any) -> None:
-        kinds.extend(type(adata.layers[name]) for name in adata.layers)
+        kinds.append(type(adata.layers["counts"]))
         np.testing.assert_array_equal(adata.layers["counts"][2:4], small_data().X[2:4] + 1)
 
     monkeypatch.setattr("sctools.tl.age_clock", look)
