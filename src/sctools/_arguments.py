@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,3 +97,32 @@ def as_generator(rng: Any) -> np.random.Generator:
             "`rng` must be a whole number of at least 0, a `numpy.random.Generator` or None, found "
             f"{rng!r}."
         ) from error
+
+
+def read_checkpoint_dir(checkpoint_dir: Any, rng: Any) -> Path | None:
+    """Return the directory for checkpoints, ``None`` for none.
+
+    Raises
+    ------
+    TypeError
+        It is no path.
+    ValueError
+        It is a file, or there is no seed: nobody could repeat the run that is to be gone on with.
+    """
+    if checkpoint_dir is None:
+        return None
+    if not isinstance(checkpoint_dir, str | os.PathLike) or not os.fspath(checkpoint_dir):
+        raise TypeError(
+            f"`checkpoint_dir` must be the path of a directory or None, found {checkpoint_dir!r}."
+        )
+    folder = Path(checkpoint_dir)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"`checkpoint_dir={str(folder)!r}` is a file. Name a directory; it is made if missing."
+        )
+    if rng is None:
+        raise ValueError(
+            "`checkpoint_dir` needs a seed, without which nobody could go on with a run that was "
+            "cut off, found `rng=None`. Pass a whole number, such as `rng=0`."
+        )
+    return folder

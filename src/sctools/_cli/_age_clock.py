@@ -9,7 +9,7 @@ import click
 
 from .._keys import AGE_CLOCK
 from ._command import CONTEXT, Command
-from ._run import Table, csv_option, files, run
+from ._run import Table, checkpoint_option, csv_option, files, run
 from ._types import JSONObject, Nullable, Seed, as_list_or_mapping
 
 if TYPE_CHECKING:
@@ -154,6 +154,7 @@ Examples:
     default=0.9,
     help="Share of new donors whose age the intervals should cover.",
 )
+@checkpoint_option("every finished fold")
 @click.option("--key-added", metavar="KEY", default=AGE_CLOCK, help="Name of the result.")
 @click.option(
     "--rng", metavar="SEED", type=Seed(), default=0,

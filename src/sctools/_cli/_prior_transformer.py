@@ -9,7 +9,7 @@ import click
 
 from .._keys import PRIOR_TRANSFORMER
 from ._command import CONTEXT, Command
-from ._run import Table, csv_option, files, run
+from ._run import Table, checkpoint_option, csv_option, files, run
 from ._types import JSONObject, Nullable, Seed
 
 if TYPE_CHECKING:
@@ -145,6 +145,7 @@ A network comes, for example, from decoupler:
     default=64,
     help="Cells that are answered at a time. Results do not depend on it.",
 )
+@checkpoint_option("the state of the training")
 @click.option("--key-added", metavar="KEY", default=PRIOR_TRANSFORMER, help="Name of the result.")
 @click.option(
     "--rng", metavar="SEED", type=Seed(), default=0,

@@ -79,6 +79,15 @@ def csv_option(name: str, *, help: str) -> Callable[[Callable[..., None]], Calla
     )
 
 
+def checkpoint_option(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the option for checkpoints, which says what they hold."""
+    return click.option(
+        "--checkpoint-dir", metavar="DIR", type=click.Path(file_okay=False),
+        help=f"Keep {what} in this directory: the same command, run again after it was cut off, "
+        "goes on from there. It is not deleted in the end.",
+    )  # fmt: skip
+
+
 def run(
     tool: str,
     options: Mapping[str, Any],
@@ -117,7 +126,9 @@ def run(
     outputs = {"--output": output, "--save-model": save_model}
     if table is not None:
         outputs[table.option] = table.path
-    targets = check_paths({"IN": source, **inputs}, outputs, force=force)
+    kept = options["checkpoint_dir"]
+    read = {"IN": source, "--checkpoint-dir": None if kept is None else Path(kept), **inputs}
+    targets = check_paths(read, outputs, force=force)
 
     start = time.monotonic()
     with DataFile(source) as file:

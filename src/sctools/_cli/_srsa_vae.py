@@ -9,7 +9,7 @@ import click
 
 from .._keys import SRSA_VAE
 from ._command import CONTEXT, Command
-from ._run import files, run
+from ._run import checkpoint_option, files, run
 from ._types import JSONObject, Nullable, Seed, as_list, as_mapping
 
 EPILOG = """\b
@@ -140,6 +140,7 @@ Then, in Python: sc.pp.neighbors(adata, use_rep="X_srsa_vae").
     type=click.IntRange(min=1),
     help="Cells that are encoded at a time. Results do not depend on it.",
 )
+@checkpoint_option("the state of the training")
 @click.option("--key-added", metavar="KEY", default=SRSA_VAE, help="Name of the result.")
 @click.option(
     "--rng", metavar="SEED", type=Seed(), default=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -72,6 +73,14 @@ class CellBatches(LightningDataModule):
             "values": torch.from_numpy(self.values[cells].toarray().astype(np.float32, copy=False)),
             "labels": torch.from_numpy(self.labels[cells]),
         }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the order of the cells has got to."""
+        return {"rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go back to what :meth:`state_dict` returned."""
+        self.rng.bit_generator.state = state_dict["rng"]
 
     def train_dataloader(self) -> DataLoader:
         """Give the training cells in a new order."""

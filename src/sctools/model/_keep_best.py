@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -49,6 +51,22 @@ class KeepBest(Callback):
             self._state = {name: value.detach().clone() for name, value in state.items()}
         elif trainer.current_epoch - self.best_epoch >= self.patience:
             trainer.should_stop = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run that goes on has to know."""
+        return {
+            "best_epoch": self.best_epoch,
+            "best_loss": float(self._best_loss),
+            "recent": list(self._recent),
+            "state": self._state,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go back to what :meth:`state_dict` returned."""
+        self.best_epoch = state_dict["best_epoch"]
+        self._best_loss = state_dict["best_loss"]
+        self._recent = list(state_dict["recent"])
+        self._state = state_dict["state"]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go back to the best state."""

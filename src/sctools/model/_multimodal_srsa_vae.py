@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -274,6 +275,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         train_size: float | None = None,
         n_epochs_kl_warmup: int | None = None,
         plan_kwargs: dict | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Train the model.
@@ -303,13 +305,21 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
             Epochs until the KL divergence has its full weight. By default half of all.
         plan_kwargs
             Arguments of the training plan, such as ``weight_decay`` or ``eps``.
+        checkpoint_dir
+            Directory to save the state of the training to, after every epoch: a run that was cut
+            off and is started again with the same arguments and data goes on from there, to the
+            same result. It needs ``rng``. Delete it when it is not needed any more.
         **kwargs
             Passed to :meth:`scvi.model.TOTALVI.train`.
 
         Raises
         ------
         ValueError
-            If there are fewer than three cells, no epochs, or the counts are a dask array.
+            If there are fewer than three cells, no epochs, or the counts are a dask array; if
+            ``checkpoint_dir`` holds a damaged checkpoint or that of another run, or is given
+            without ``rng``.
+        OSError
+            A checkpoint cannot be written.
         RuntimeError
             If training diverges.
 
@@ -340,5 +350,6 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
         if not arguments["early_stopping"]:
             # Both look at validation cells; without the one, the other would ask for them.
             arguments["reduce_lr_on_plateau"] = False
-        with self._training({**arguments, **kwargs}, rng, progress_bar) as settled:
-            super().train(batch_size=batch_size, **settled)
+        arguments = {**arguments, "batch_size": batch_size, **kwargs}
+        with self._training(arguments, rng, progress_bar, checkpoint_dir) as settled:
+            super().train(**settled)

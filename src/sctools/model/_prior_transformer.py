@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import warnings
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +15,7 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
+from .._arguments import read_checkpoint_dir
 from .._settings import settings
 from .._validate import check_complete
 from ..module import EdgeIndex, PriorTransformerModule
@@ -32,14 +30,17 @@ from ..pp._labels import read_labels
 from ..pp._prior_network import build_network
 from ..pp._rewire import rewire
 from ._cell_batches import CellBatches
+from ._checkpoint import CHECKPOINT, Checkpoint
+from ._fingerprint import fingerprint
 from ._keep_best import KeepBest
 from ._prior_options import check_dense_memory, check_options, default_epochs
 from ._prior_outputs import run
 from ._prior_prediction import READ_ROWS, TARGET_SUM, PriorPredictionMixin
 from ._prior_start import principal_start
+from ._prior_storage import PriorStorageMixin
 from ._prior_training_plan import MONITOR, PriorTrainingPlan, macro_f1
+from ._resumable_training import ResumableTraining
 from ._runner import EpochCounter, progress, run_training, seeded
-from ._saved_model import PRIOR_TRANSFORMER, fitting_files, read_model, write_model
 from ._temperature import fit_temperature
 from ._typicality import Typicality, fit_typicality
 from ._validation_split import validation_split
@@ -55,7 +56,7 @@ class _Outputs(NamedTuple):
     proba: np.ndarray
 
 
-class PriorTransformer(PriorPredictionMixin, BaseModelClass):
+class PriorTransformer(PriorPredictionMixin, PriorStorageMixin, BaseModelClass):
     """Transformer over genes, whose attention is confined to a network of gene regulation.
 
     Every gene of a cell is a token that attends to its regulators in the network, and to itself. A
@@ -321,6 +322,7 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         progress_bar: bool | None = None,
         accelerator: str = "auto",
         devices: int | list[int] | str = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the model, and calibrate its probabilities on the validation cells.
@@ -351,13 +353,20 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             Show a progress bar. ``None`` follows ``sctools.settings.progress_bar``.
         accelerator, devices
             As in scvi-tools.
+        checkpoint_dir
+            Directory to save the state of the training to, after every epoch: a run that was cut
+            off and is started again with the same arguments and data goes on from there, to the
+            same result. It needs ``rng``. Delete it when it is not needed any more.
         **trainer_kwargs
             Passed to the trainer of scvi-tools.
 
         Raises
         ------
         ValueError
-            An argument is out of range, or the counts are a dask array.
+            An argument is out of range, or the counts are a dask array; ``checkpoint_dir`` holds a
+            damaged checkpoint or that of another run, or is given without ``rng``.
+        OSError
+            A checkpoint cannot be written.
         RuntimeError
             If training diverges.
 
@@ -377,6 +386,7 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             raise ValueError(f"`batch_size` must be at least 2, found {batch_size}.")
         if not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must lie in (0, 1], found {train_size}.")
+        folder = read_checkpoint_dir(checkpoint_dir, rng)
         check_dense_memory(
             self.options["prior"], len(self.genes), self.options["n_heads"], batch_size
         )
@@ -406,6 +416,30 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
         )
         bar = settings.progress_bar if progress_bar is None else progress_bar
         callbacks = list(trainer_kwargs.pop("callbacks", None) or [])
+        if folder is not None:
+            arguments = {
+                "max_epochs": n_epochs,
+                "batch_size": batch_size,
+                "lr": lr,
+                "lr_direct": lr_direct,
+                "weight_decay": weight_decay,
+                "train_size": train_size,
+                "early_stopping": early_stopping,
+                "patience": patience,
+                "accelerator": accelerator,
+                "devices": devices,
+                "callbacks": callbacks,
+                **self.options,
+                **trainer_kwargs,
+            }
+            read = {
+                "the values of the genes": values,
+                "the labels": [self.classes, labels.codes.tolist()],
+                "the cells to train on": train,
+                "the start of the model": self.module.state_dict(),
+            }
+            known = fingerprint(arguments=arguments, data=read, seed=seed)
+            callbacks.insert(0, ResumableTraining(Checkpoint(folder / CHECKPOINT, known)))
         if early_stopping and len(validation):
             callbacks.append(KeepBest(patience=patience, window=1, monitor=MONITOR))
         with seeded(seed), progress(bar and n_epochs, type(self).__name__) as tick:
@@ -501,107 +535,6 @@ class PriorTransformer(PriorPredictionMixin, BaseModelClass):
             lambda _, outputs: parts.append(_Outputs(outputs.latent, outputs.proba)),
         )
         return _Outputs(*(np.concatenate(found) for found in zip(*parts, strict=True)))
-
-    # ------------------------------------------------------------------ storage
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "genes": self.genes,
-            "classes": self.classes,
-            "options": self.options,
-            "keys": self.keys,
-            "coverage": self.coverage,
-            "validation": self.validation,
-        }
-
-    def save(self, dir_path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Save the model to a directory: one JSON file, one safetensors file, no pickle.
-
-        Of the training data it holds names of genes and classes, means of genes and of classes, and
-        distances of cells from these.
-
-        Parameters
-        ----------
-        dir_path
-            Directory; it is made if missing.
-        overwrite
-            Replace a model that is there.
-
-        Raises
-        ------
-        FileExistsError
-            There is a model and ``overwrite`` is ``False``.
-        ValueError
-            The model is not trained.
-        """
-        if not self.is_trained_:
-            raise ValueError("The model is not trained yet. Call `model.train()` first.")
-        place = pd.Index(self.genes)
-        tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
-        for end in ("source", "target"):
-            positions = place.get_indexer(pd.Index(self.edges[end])).astype(np.int64)
-            tensors[f"edges.{end}"] = torch.from_numpy(positions)
-        if self.typicality is not None:
-            for name, part in self.typicality._asdict().items():
-                tensors[f"typicality.{name}"] = torch.from_numpy(part)
-        weight = self.edges["weight"].to_numpy(dtype=np.float64)
-        tensors["edges.weight"] = torch.from_numpy(weight.copy())
-        write_model(
-            PRIOR_TRANSFORMER, Path(dir_path), self._description(), tensors, overwrite=overwrite
-        )
-
-    @classmethod
-    def load(cls, dir_path: str | os.PathLike[str]) -> PriorTransformer:
-        """Load a model saved with :meth:`save`; nothing in it is executed.
-
-        Parameters
-        ----------
-        dir_path
-            Directory of the model.
-
-        Returns
-        -------
-        A trained model without data.
-
-        Raises
-        ------
-        ValueError
-            The directory is not a saved model of this class, or is damaged or from a newer version.
-        """
-        folder = Path(dir_path)
-        description, tensors = read_model(PRIOR_TRANSFORMER, folder)
-        with fitting_files(folder):
-            return cls._restore(description, tensors)
-
-    @classmethod
-    def _restore(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
-    ) -> PriorTransformer:
-        model = cls(**description["options"])
-        model.genes, model.classes = list(description["genes"]), list(description["classes"])
-        for name in ("keys", "coverage", "validation"):
-            setattr(model, name, copy.deepcopy(description[name]))
-        names = np.array(model.genes, dtype=object)
-        model.edges = pd.DataFrame(
-            {
-                "source": names[tensors["edges.source"].numpy()],
-                "target": names[tensors["edges.target"].numpy()],
-                "weight": tensors["edges.weight"].numpy().copy(),
-            }
-        )
-        if "typicality.means" in tensors:
-            parts = (tensors[f"typicality.{name}"].numpy().copy() for name in Typicality._fields)
-            model.typicality = Typicality(*parts)
-        model._build(0)  # the random start is overwritten at once
-        state = {
-            name.removeprefix("module."): value
-            for name, value in tensors.items()
-            if name.startswith("module.")
-        }
-        model.module.load_state_dict(state)
-        model.module.eval()
-        model.is_trained_ = True
-        return model
 
 
 def _bare_registry() -> dict[str, Any]:

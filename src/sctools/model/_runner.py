@@ -103,6 +103,11 @@ class EpochCounter(Callback):
     def __init__(self, ticks: Sequence[Callable[[], None] | None]) -> None:
         self.ticks = [tick for tick in ticks if tick is not None]
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Epochs of an interrupted run, that this one goes on with, are over already."""
+        for _ in range(trainer.current_epoch):
+            self.on_train_epoch_end(trainer, pl_module)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """One epoch is over."""
         for tick in self.ticks:

@@ -72,6 +72,8 @@ def write_model(
         drafts[tensor_name].chmod(drafts[json_name].stat().st_mode)
         for name, draft in drafts.items():
             draft.replace(folder / name)
+    except SafetensorError as error:
+        raise OSError(f"The model could not be saved to {str(folder)!r}: {error}") from error
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)

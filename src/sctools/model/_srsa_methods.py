@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scvi.utils import unsupported_if_adata_minified
 
+from .._arguments import read_checkpoint_dir
 from .._settings import settings
+from ._checkpoint import CHECKPOINT, Checkpoint
 from ._depth_field import add_depth
+from ._fingerprint import fingerprint
+from ._resumable_training import ResumableTraining
 from ._runner import EpochCounter, interruptible, one_thread, progress, quiet, seeded
 from ._srsa_options import check_enough_cells
 from ._vae_schedule import schedule
@@ -37,6 +44,7 @@ class SRSAMethods:
     module: Any
     train_indices: Any
     _check_if_trained: Callable[..., None]
+    init_params_: dict[str, dict[str, Any]]
     registry_: dict[str, Any]
 
     _data_splitter_cls = WholeBatchSplitter
@@ -97,9 +105,11 @@ class SRSAMethods:
         arguments: dict[str, Any],
         rng: int | np.random.Generator | None,
         progress_bar: bool | None,
+        checkpoint_dir: str | os.PathLike[str] | None,
     ) -> Iterator[dict[str, Any]]:
         """Train inside with the arguments given: quietly, reproducibly where there is a seed."""
         self._check_in_memory()
+        folder = read_checkpoint_dir(checkpoint_dir, rng)
         shown = settings.progress_bar if progress_bar is None else progress_bar
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
@@ -109,10 +119,14 @@ class SRSAMethods:
             bar = progress(shown and arguments["max_epochs"], type(self).__name__)
             counter = EpochCounter([stack.enter_context(bar)])
             if rng is not None:
-                seed = rng if isinstance(rng, int | np.integer) else rng.integers(2**31)
-                stack.enter_context(seeded(int(seed)))
+                seed = int(rng if isinstance(rng, int | np.integer) else rng.integers(2**31))
+                stack.enter_context(seeded(seed))
+            callbacks = [*(arguments.get("callbacks") or []), counter]
+            if folder is not None:
+                checkpoint = self._checkpoint(folder / CHECKPOINT, arguments, seed)
+                callbacks.insert(0, ResumableTraining(checkpoint))
             try:
-                yield {**arguments, "callbacks": [*(arguments.get("callbacks") or []), counter]}
+                yield {**arguments, "callbacks": callbacks}
             except ValueError as error:
                 if "found invalid values" not in str(error):
                     raise
@@ -122,6 +136,24 @@ class SRSAMethods:
                     "outlying counts."
                 ) from error
             self._fill_bank()
+
+    def _checkpoint(self, path: Path, arguments: dict[str, Any], seed: int) -> Checkpoint:
+        manager = self.adata_manager
+        registered = {
+            f"`{name}` of the data": manager.get_from_registry(name)
+            for name in manager.data_registry
+        }
+        made = {name: value for part in self.init_params_.values() for name, value in part.items()}
+        known = fingerprint(
+            arguments={**made, **arguments},
+            data={
+                **registered,
+                "`var_names`": self.adata.var_names,
+                "the start of the model": self.module.state_dict(),
+            },
+            seed=seed,
+        )
+        return Checkpoint(path, known)
 
     def _check_in_memory(self) -> None:
         matrix = self.adata_manager.get_from_registry("X")
@@ -147,6 +179,56 @@ class SRSAMethods:
             self._encoded(None, np.asarray(self.train_indices)[cells], None, "attention")
         finally:
             hook.remove()
+
+    def save(
+        self,
+        dir_path: str | os.PathLike[str],
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Save the model to a directory, as scvi-tools does; the files appear when all are whole.
+
+        Parameters
+        ----------
+        dir_path
+            Directory; it is made if missing.
+        prefix
+            Put before the names of the files.
+        overwrite
+            Replace files that are there.
+        save_anndata
+            Also save the data.
+        **kwargs
+            Passed to :meth:`scvi.model.SCVI.save`.
+
+        Raises
+        ------
+        ValueError
+            The directory exists and ``overwrite`` is ``False``.
+        OSError
+            The files cannot be written; those that were there are then as they were.
+        """
+        folder = Path(dir_path)
+        if folder.exists() and not overwrite:
+            raise ValueError(
+                f"{str(folder)!r} exists. Choose another directory or pass `overwrite=True`."
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as draft:
+            inner = Path(draft, "model")
+            try:
+                super().save(  # type: ignore[misc]
+                    str(inner), prefix, save_anndata=save_anndata, **kwargs
+                )
+            except RuntimeError as error:  # torch's word for a file that cannot be written
+                raise OSError(
+                    f"The model could not be saved to {str(folder)!r}: {error}"
+                ) from error
+            folder.mkdir(exist_ok=True)
+            for file in inner.iterdir():
+                file.replace(folder / file.name)
 
     @torch.inference_mode()
     def _encoded(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -224,6 +225,7 @@ class SRSAVAE(SRSAMethods, SCVI):
         early_stopping: bool = True,
         train_size: float | None = None,
         plan_kwargs: dict | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Train the model.
@@ -249,13 +251,21 @@ class SRSAVAE(SRSAMethods, SCVI):
             Share of the cells to train on; the others validate. By default 0.9.
         plan_kwargs
             Arguments of the training plan, such as ``lr``, ``eps`` or ``n_epochs_kl_warmup``.
+        checkpoint_dir
+            Directory to save the state of the training to, after every epoch: a run that was cut
+            off and is started again with the same arguments and data goes on from there, to the
+            same result. It needs ``rng``. Delete it when it is not needed any more.
         **kwargs
             Passed to :meth:`scvi.model.SCVI.train`.
 
         Raises
         ------
         ValueError
-            If there are fewer than three cells, no epochs, or the counts are a dask array.
+            If there are fewer than three cells, no epochs, or the counts are a dask array; if
+            ``checkpoint_dir`` holds a damaged checkpoint or that of another run, or is given
+            without ``rng``.
+        OSError
+            A checkpoint cannot be written.
         RuntimeError
             If training diverges.
 
@@ -276,5 +286,6 @@ class SRSAVAE(SRSAMethods, SCVI):
             lr=1e-3,
             plan_kwargs=plan_kwargs,
         )
-        with self._training({**arguments, **kwargs}, rng, progress_bar) as settled:
-            super().train(batch_size=batch_size, **settled)
+        arguments = {**arguments, "batch_size": batch_size, **kwargs}
+        with self._training(arguments, rng, progress_bar, checkpoint_dir) as settled:
+            super().train(**settled)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._arguments import check_flags, check_names, check_options, check_share, check_whole
+from .._arguments import (
+    check_flags,
+    check_names,
+    check_options,
+    check_share,
+    check_whole,
+    read_checkpoint_dir,
+)
 from .._docs import docs
 from .._keys import AGE_CLOCK, AgeClockKeys
 from .._settings import settings
@@ -54,6 +61,7 @@ def age_clock(
     train_kwargs: Mapping[str, Any] | None = None,
     batch_size: int = 4096,
     level: float = 0.9,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     key_added: str = AGE_CLOCK,
     rng: int | np.random.Generator | None = 0,
     progress_bar: bool | None = None,
@@ -132,6 +140,10 @@ def age_clock(
         Cells that are read at a time in prediction; it never changes results.
     level
         Share of new donors whose age the intervals should cover, above 0 and below 1.
+    checkpoint_dir
+        Directory to keep every finished fold in: a run that was cut off and is started again with
+        the same arguments and data goes on from there, to the same result. See the user guide
+        on scale. Only without ``model``, and with a seed.
     key_added
         Name of the result.
     %(rng)s
@@ -181,7 +193,8 @@ def age_clock(
     KeyError
         A column or layer is missing, or there are neither ages nor a model.
     OSError
-        A ready-made clock could not be downloaded, or needs local files; ``ImportError`` where the
+        A ready-made clock could not be downloaded, or needs local files; a checkpoint cannot be
+        written; ``ImportError`` where the
         extra ``clocks``, or that of a ``method``, is missing.
     TypeError
         Ages are not numbers, ``model`` is not a clock, ``method`` has no such argument, or an
@@ -192,7 +205,8 @@ def age_clock(
         Values are not counts (or not log-normalised where that is declared); fewer than 3 donors
         with an age, all ages equal, negative or unknown; a donor with two ages or without a name;
         repeated ``var_names``; too few of the model's genes; a directory that is not a saved
-        clock; ``level`` outside (0, 1). ``adata`` is then as it was.
+        clock; ``level`` outside (0, 1); ``checkpoint_dir`` holds a damaged checkpoint or that of
+        another run, or is given without a seed. ``adata`` is then as it was.
 
     Notes
     -----
@@ -238,6 +252,7 @@ def age_clock(
     check_names(cell_type_key=cell_type_key, layer=layer, gene_key=gene_key)
     check_options(model_kwargs=model_kwargs, train_kwargs=train_kwargs)
     check_share(min_coverage, "min_coverage")
+    folder = read_checkpoint_dir(checkpoint_dir, rng)
     keys = AgeClockKeys.of(check_key_added(adata, key_added))
     inputs = [
         age_key,
@@ -275,6 +290,7 @@ def age_clock(
             n_folds=n_folds,
             model_kwargs=dict(model_kwargs or {}),
             level=level,
+            folder=folder,
             rng=rng,
             progress_bar=shown,
         )
@@ -293,14 +309,15 @@ def age_clock(
             train_kwargs=dict(train_kwargs or {}),
             batch_size=batch_size,
             level=level,
+            folder=folder,
             rng=rng,
             progress_bar=shown,
         )
     else:
-        if model_kwargs or train_kwargs:
+        if model_kwargs or train_kwargs or folder is not None:
             raise ValueError(
-                "`model_kwargs` and `train_kwargs` are for training, but a trained `model` was "
-                "given. Leave them out, or leave `model` out to train."
+                "`model_kwargs`, `train_kwargs` and `checkpoint_dir` are for training, but a "
+                "trained `model` was given. Leave them out, or leave `model` out to train."
             )
         result = apply_clock(
             adata,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def cross_fit(
     train_kwargs: dict[str, Any],
     batch_size: int,
     level: float,
+    folder: Path | None,
     rng: int | np.random.Generator | None,
     progress_bar: bool,
 ) -> Result:
@@ -55,6 +57,7 @@ def cross_fit(
     _check_n_folds(n_folds)
     from ..model import AgeClock
     from ..model._age_clock import MAX_EPOCHS
+    from ..model._fold_checkpoints import FoldCheckpoints
     from ..model._runner import progress
 
     check_unique_genes(adata)
@@ -76,20 +79,39 @@ def cross_fit(
     cell_fold = fold[cohort.unit]
     known = np.isfinite(cohort.age)
 
+    seeds = [int(generator.integers(2**31)) for _ in range(n_folds)]
+    kept = FoldCheckpoints(
+        folder,
+        arguments={
+            **names._replace(layer=layer)._asdict(),
+            "method": "gma",
+            "n_folds": n_folds,
+            "model_kwargs": model_kwargs,
+            "train_kwargs": train_kwargs,
+        },
+        data=_read_by_training(work, fold),
+        seeds=seeds,
+    )
     predicted, specific = np.full((2, adata.n_obs), np.nan)
     clocks: list[AgeClock] = []
     max_epochs = int(train_kwargs.get("max_epochs", MAX_EPOCHS))
     with progress(progress_bar and n_folds * max_epochs, "age clock") as tick:
         for k in range(n_folds):
-            train = (cell_fold != k) & (cell_fold != UNLABELLED)
-            clock = _train(
-                work[train & known[cohort.unit]].copy(),
-                names,
-                model_kwargs,
-                {"rng": int(generator.integers(2**31)), **train_kwargs},
-                tick,
-                max_epochs,
-            )
+            clock = kept.clock(k)
+            if clock is None:
+                train = (cell_fold != k) & (cell_fold != UNLABELLED)
+                clock = _train(
+                    work[train & known[cohort.unit]].copy(),
+                    names,
+                    model_kwargs,
+                    {"rng": seeds[k], **train_kwargs},
+                    tick,
+                    max_epochs,
+                )
+                kept.keep_clock(k, clock)
+            elif tick is not None:
+                for _ in range(max_epochs):
+                    tick()
             clocks.append(clock)
             rows = np.flatnonzero(cell_fold == k)
             predicted[rows], specific[rows] = _predict(
@@ -254,6 +276,18 @@ def _light_copy(adata: AnnData, columns: Sequence[str | None], layer: str | None
     if "age_unit" in adata.uns:
         work.uns["age_unit"] = str(adata.uns["age_unit"])
     return work
+
+
+def _read_by_training(work: AnnData, fold: np.ndarray) -> dict[str, Any]:
+    """All that cross-fitting reads of the data, by names for messages."""
+    columns = {f"`adata.obs[{name!r}]`": work.obs[name] for name in work.obs}
+    return {
+        "the matrix": work.X,
+        "`var_names`": work.var_names,
+        "`age_unit`": [work.uns.get("age_unit")],
+        **columns,
+        "the folds": fold,
+    }
 
 
 def _check_n_folds(n_folds: Any) -> None:

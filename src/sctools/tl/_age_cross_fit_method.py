@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,11 +79,14 @@ def cross_fit_method(
     n_folds: int,
     model_kwargs: dict[str, Any],
     level: float,
+    folder: Path | None,
     rng: int | np.random.Generator | None,
     progress_bar: bool,
 ) -> tuple[None, dict[str, Any], dict[str, Any]]:
     """Predict every donor by clocks that never saw it; folds are those of all other tools."""
     from tqdm.auto import tqdm
+
+    from ..model._fold_checkpoints import FoldCheckpoints
 
     age_key, donor_key = check_trained_on(adata, age_key, donor_key)
     _check_n_folds(n_folds)
@@ -96,22 +100,32 @@ def cross_fit_method(
     known = np.isfinite(cohort.age)
 
     asked = cells.without_ages()
+    seeds = [int(generator.integers(2**31)) for _ in range(n_folds)]
+    kept = FoldCheckpoints(
+        folder,
+        arguments={**names._asdict(), "method": method, "model_kwargs": model_kwargs},
+        data={"the cells": cells._asdict(), "`var_names`": adata.var_names, "the folds": fold},
+        seeds=seeds,
+    )
     parts, genes = [], np.zeros(adata.n_vars, bool)
     for k in tqdm(range(n_folds), desc=method, unit="fold", disable=not progress_bar, leave=False):
-        train = cells.of_units(np.flatnonzero((fold != k) & known))
-        fitted = clock.fit(train, rng=int(generator.integers(2**31)))
-        genes[getattr(fitted, "genes", [])] = True
-        parts.append(_predict(fitted, asked))
+        told = kept.arrays(k)
+        if told is None:
+            train = cells.of_units(np.flatnonzero((fold != k) & known))
+            told = _predict(clock.fit(train, rng=seeds[k]), asked)
+            kept.keep_arrays(k, told)
+        genes[told["genes"]] = True
+        parts.append(told)
     warn_of_empty(cells.x, "they count as cells that express nothing")
 
-    by_fold = np.array([part.predicted for part in parts])
+    by_fold = np.array([part["predicted"] for part in parts])
     cell_fold = fold[cohort.unit]
     predicted = _held_out(by_fold, cell_fold)
-    specific = _join([part.specific for part in parts], cell_fold)
+    specific = _join([part.get("specific") for part in parts], cell_fold)
     if specific is None:
         specific = np.full(adata.n_obs, np.nan)
     columns, donors = cross_fitted_tables(cohort, fold, n_folds, predicted, specific)
-    weight = _join([part.weight for part in parts], cell_fold)
+    weight = _join([part.get("weight") for part in parts], cell_fold)
     if weight is not None:
         columns["weight"] = weight
     cross_fitted_intervals(
@@ -143,22 +157,20 @@ def cross_fit_method(
     return None, *assess(columns, record, donors, cohort, held_out=True)
 
 
-class _Parts(NamedTuple):
-    """What one fold clock says of every cell; ``None`` where it says nothing."""
+def _predict(fitted: FittedClock, cells: ClockCells) -> dict[str, np.ndarray]:
+    """Return what one fold clock says of every cell, and the positions of the genes that it reads.
 
-    predicted: np.ndarray
-    specific: np.ndarray | None
-    weight: np.ndarray | None
-
-
-def _predict(fitted: FittedClock, cells: ClockCells) -> _Parts:
+    ``"specific"`` and ``"weight"`` are missing where it says nothing of them.
+    """
     of_cells = fitted.predict_cells(cells)
     weights = getattr(fitted, "weights", None)
-    return _Parts(
-        fitted.predict(cells)[cells.unit] if of_cells is None else of_cells,
-        fitted.predict_specific(cells),
-        None if weights is None else weights(cells),
-    )
+    found = {
+        "predicted": fitted.predict(cells)[cells.unit] if of_cells is None else of_cells,
+        "specific": fitted.predict_specific(cells),
+        "weight": None if weights is None else weights(cells),
+        "genes": np.asarray(getattr(fitted, "genes", []), dtype=np.int64),
+    }
+    return {name: values for name, values in found.items() if values is not None}
 
 
 def _join(parts: Sequence[np.ndarray | None], cell_fold: np.ndarray) -> np.ndarray | None:

@@ -17,6 +17,7 @@ from .._arguments import (
     check_share,
     check_whole,
     named_options,
+    read_checkpoint_dir,
 )
 from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER, PriorKeys
@@ -63,6 +64,7 @@ def prior_transformer(
     model_kwargs: Mapping[str, Any] | None = None,
     train_kwargs: Mapping[str, Any] | None = None,
     batch_size: int = 64,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     key_added: str = PRIOR_TRANSFORMER,
     rng: int | np.random.Generator | None = 0,
     progress_bar: bool | None = None,
@@ -127,6 +129,10 @@ def prior_transformer(
     batch_size
         Cells that are answered at a time; it never changes results. For training see
         ``train_kwargs``.
+    checkpoint_dir
+        Directory to keep the state of the training in: a run that was cut off and is started again
+        with the same arguments and data goes on from there, to the same result. See the user guide
+        on scale. Only without ``model``, and with a seed.
     key_added
         Name of the result.
     %(rng)s
@@ -173,7 +179,10 @@ def prior_transformer(
     ValueError
         ``labels_key`` or ``net`` is missing for training; labels, network or values cannot be used;
         too few genes of a given model are found; an option is unknown or out of range; a dense
-        transformer would not fit in memory. ``adata`` is then as it was.
+        transformer would not fit in memory; ``checkpoint_dir`` holds a damaged checkpoint or that
+        of another run, or is given without a seed. ``adata`` is then as it was.
+    OSError
+        A checkpoint cannot be written; ``adata`` is as it was.
 
     Notes
     -----
@@ -213,6 +222,7 @@ def prior_transformer(
             "Choose another name."
         )
     check_whole(batch_size, "batch_size")
+    folder = read_checkpoint_dir(checkpoint_dir, rng)
     if max_epochs is not None:
         check_whole(max_epochs, "max_epochs")
     if groupby is not None and groupby != keys.prediction:
@@ -238,6 +248,7 @@ def prior_transformer(
             },
             train_kwargs={
                 "max_epochs": max_epochs,
+                "checkpoint_dir": folder,
                 "rng": seed,
                 "progress_bar": progress_bar,
                 **(train_kwargs or {}),
@@ -253,6 +264,7 @@ def prior_transformer(
             "max_epochs": max_epochs,
             "model_kwargs": model_kwargs,
             "train_kwargs": train_kwargs,
+            "checkpoint_dir": folder,
         }
         asked = [name for name, value in given.items() if value is not None]
         if asked:

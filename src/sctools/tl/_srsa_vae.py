@@ -15,6 +15,7 @@ from .._arguments import (
     check_names,
     check_options,
     check_whole,
+    read_checkpoint_dir,
 )
 from .._docs import docs
 from .._keys import SRSA_VAE, SRSAVAEKeys
@@ -57,6 +58,7 @@ def srsa_vae(
     train_kwargs: Mapping[str, Any] | None = None,
     denoised_protein_key: str | None = None,
     batch_size: int | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     key_added: str = SRSA_VAE,
     rng: int | np.random.Generator | None = 0,
     progress_bar: bool | None = None,
@@ -115,6 +117,10 @@ def srsa_vae(
     batch_size
         Cells that are encoded at a time; it never changes results. For training see
         ``train_kwargs``.
+    checkpoint_dir
+        Directory to keep the state of the training in: a run that was cut off and is started again
+        with the same arguments and data goes on from there, to the same result. See the user guide
+        on scale. Only without ``model``, and with a seed.
     key_added
         Name of the result.
     %(rng)s
@@ -152,7 +158,10 @@ def srsa_vae(
         Values are not counts, or are a dask array and there is no ``model``; there are too few
         cells; names are repeated; protein counts do not match the cells or hold a protein without
         any count; a given model knows other genes, proteins or batches; an option is unknown or
-        out of range. ``adata`` is then as it was.
+        out of range; ``checkpoint_dir`` holds a damaged checkpoint or that of another run, or is
+        given without a seed. ``adata`` is then as it was.
+    OSError
+        A checkpoint cannot be written; ``adata`` is as it was.
     RuntimeError
         Training diverged; ``adata`` is as it was.
 
@@ -199,6 +208,7 @@ def srsa_vae(
         _check_denoised_key(denoised_protein_key, found, [protein_key, *written])
     if batch_size is not None:
         check_whole(batch_size, "batch_size")
+    folder = read_checkpoint_dir(checkpoint_dir, rng)
     seed = int(as_generator(rng).integers(2**31))
     if model is None:
         options: dict[str, Any] = {"attention": attention, "residual": residual, "prior": prior}
@@ -209,7 +219,11 @@ def srsa_vae(
             names,
             mask_var=mask_var,
             model_kwargs={**options, **(model_kwargs or {})},
-            train_kwargs={"max_epochs": max_epochs, **(train_kwargs or {})},
+            train_kwargs={
+                "max_epochs": max_epochs,
+                "checkpoint_dir": folder,
+                **(train_kwargs or {}),
+            },
             seed=seed,
             progress_bar=settings.progress_bar if progress_bar is None else progress_bar,
         )
@@ -219,6 +233,7 @@ def srsa_vae(
             "train_kwargs": train_kwargs or None,
             "n_latent": n_latent,
             "max_epochs": max_epochs,
+            "checkpoint_dir": folder,
         }
         asked = [name for name, value in training.items() if value is not None]
         if asked:
