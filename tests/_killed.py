@@ -57,7 +57,7 @@ def interrupt() -> None:
 
 
 def main(name: str, folder: str, how: str) -> None:
-    """Run the tool with checkpoints in the folder; after Ctrl-C tell that the cells are as before."""
+    """Run the tool with checkpoints; after a Ctrl-C tell that the cells are as they were."""
     adata = _tools.data(name)
     before = snapshot(adata)
     {

@@ -63,7 +63,7 @@ def test_a_write_that_fails_leaves_the_old_file(checkpoint, place, monkeypatch):
             patch.setattr(_checkpoint.os, "fsync", fail)
         else:
             patch.setattr(_checkpoint.Path, {"write": "open", "replace": "replace"}[place], fail)
-        with pytest.raises(OSError, match="run.ckpt' could not be written"):
+        with pytest.raises(OSError, match=r"run\.ckpt' could not be written"):
             checkpoint.write({"weights": torch.zeros(4)})
     assert checkpoint.path.read_bytes() == before
     assert [path.name for path in checkpoint.path.parent.iterdir()] == ["run.ckpt"]

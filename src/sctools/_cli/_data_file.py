@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +14,9 @@ from ._stored_data import StoredData
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
+
+_REASON = re.compile(r"file write failed.*error message = '([^']*)'", re.DOTALL)
+"""What the system said, in an error of HDF5."""
 
 
 class DataFile:
@@ -83,12 +89,15 @@ class DataFile:
 
         Raises
         ------
+        OSError
+            There is no room, or the disk fails.
         ValueError
             The input has been changed since it was opened.
         """
         import anndata
 
         with (
+            _told(draft.name),
             # The input may hold such arrays, and then the output does.
             anndata.settings.override(allow_write_nullable_strings=True),
             warnings.catch_warnings(),
@@ -108,6 +117,18 @@ class DataFile:
                 data.write_zarr(draft)
             else:
                 data.write_h5ad(draft)
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Say in a few words what HDF5 says in many, and not always by an ``OSError``."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = _REASON.search(str(error))
+        if reason is None:
+            raise
+        raise OSError(f"{name!r} could not be written: {reason[1]}.") from error
 
 
 def _stamp(path: Path) -> list[tuple[int, int, int]]:
