@@ -126,3 +126,28 @@ def read_checkpoint_dir(checkpoint_dir: Any, rng: Any) -> Path | None:
             "cut off, found `rng=None`. Pass a whole number, such as `rng=0`."
         )
     return folder
+
+
+def is_on_several_devices(train_kwargs: Mapping[str, Any] | None) -> bool:
+    """Whether the trainer is asked for a process for each device, by its ``strategy``."""
+    strategy = (train_kwargs or {}).get("strategy")
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__
+    return "ddp" in name.lower()
+
+
+def check_devices(train_kwargs: Mapping[str, Any] | None, rng: Any) -> None:
+    """Raise ``ValueError`` where every device would train on other draws."""
+    if rng is None and is_on_several_devices(train_kwargs):
+        raise ValueError(
+            "On several devices each process draws for itself what has to be the same for all, "
+            "such as the cells to validate on, found `rng=None`. Pass a seed, such as `rng=0`."
+        )
+
+
+def check_one_device(checkpoint_dir: Any) -> None:
+    """Raise ``ValueError`` where the state of several processes would have to be kept."""
+    if checkpoint_dir is not None:
+        raise ValueError(
+            "`checkpoint_dir` goes with one device: it keeps the state of one process. Leave it "
+            "out, or the `strategy`."
+        )

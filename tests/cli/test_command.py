@@ -179,3 +179,14 @@ def test_python_m_sctools() -> None:
     )
     assert done.returncode == 2
     assert "Usage: sctools " in done.stderr
+
+
+def test_one_of_several_processes_writes(
+    cells: Path, tool: FakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that Lightning starts for further devices run the same command."""
+    monkeypatch.setattr("sctools._cli._run.is_first_rank", lambda: False)
+    done = invoke("age-clock", cells, "-o", "out.h5ad", "--save-model", "m", "--donors", "d.csv")
+    assert done.exit_code == 0
+    assert tool.options
+    assert [path.name for path in Path.cwd().iterdir()] == ["in.h5ad"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from .._ranks import is_first_rank
 from ._command import say
 from ._data_file import DataFile
 from ._paths import check_paths
@@ -142,6 +143,8 @@ def run(
         from .. import tl
 
         model = getattr(tl, tool)(data, **options, return_model=save_model is not None)
+        if not is_first_rank():  # of a training on several devices
+            return
         key, failure = options["key_added"], None
         frame: pd.DataFrame | None = None
         if table is not None and table.path is not None:

@@ -15,6 +15,7 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
+from .._arguments import check_devices
 from .._settings import settings
 from ..module import AgeClockModule
 from ..pp._categories import categories_of
@@ -374,6 +375,7 @@ class AgeClock(AgePredictionMixin, AgeStorageMixin, BaseModelClass):
         }.items():
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1, found {value}.")
+        check_devices(trainer_kwargs, rng)
         rng = np.random.default_rng(rng)
         cohort, rows, x = self._training_data()
         labels = read_labels(self.adata, {name: name for name in covariate_names(self.keys)})

@@ -62,6 +62,7 @@ class AgeTrainingPlan(TrainingPlan):
             on_step=False,
             on_epoch=True,
             batch_size=losses.n_obs_minibatch,
+            sync_dist=self.use_sync_dist,
         )
         return losses.loss
 

@@ -11,6 +11,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
+from ._devices import own_share
+
 
 class _Batches(IterableDataset):
     def __init__(self, owner: CellBatches, *, train: bool) -> None:
@@ -24,7 +26,8 @@ class _Batches(IterableDataset):
         if self._train:
             cells = owner.rng.permutation(cells)
         for part in np.array_split(cells, len(self)):
-            yield owner.tensors(part)
+            # Validation is whole on every device: macro-F1 of a part is no part of macro-F1.
+            yield owner.tensors(own_share(owner, part, at_least=2) if self._train else part)
 
     def __len__(self) -> int:
         # Batches of about equal size: none is a single cell, which has no variance to learn from.
@@ -44,7 +47,7 @@ class CellBatches(LightningDataModule):
     train, validation
         Positions of the cells.
     batch_size
-        Cells per batch, about.
+        Cells per batch, about; on several devices these part them.
     rng
         Source of the order.
     """

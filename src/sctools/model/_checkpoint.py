@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from .._ranks import is_first_rank
+
 MAGIC = b"sctools checkpoint 1\n"
 """First line of the file; then the digest of what follows, on a line of its own."""
 
@@ -64,6 +66,8 @@ class Checkpoint:
         TypeError
             The state holds what could not be read again.
         """
+        if not is_first_rank():
+            return
         buffer = io.BytesIO()
         torch.save({"fingerprint": self.fingerprint, "state": dict(state)}, buffer)
         if not self._readable:

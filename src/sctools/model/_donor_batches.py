@@ -11,6 +11,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, IterableDataset
 
+from ._devices import own_share, rank_and_size
+
 MAX_STEP_VALUES = 30_000_000
 """A batch has at most so many expression values: fewer donors are drawn where strata are many."""
 
@@ -95,7 +97,7 @@ class DonorBatches(LightningDataModule):
     pseudocell_size
         Cells per pseudocell.
     donors_per_batch
-        Units per batch.
+        Units per batch; on several devices these part them.
     steps_per_epoch
         Batches per epoch.
     rng
@@ -129,8 +131,13 @@ class DonorBatches(LightningDataModule):
         n_units = len(self.age)
         size = min(self.donors_per_batch, n_units)
         chosen = np.sort(self._rng.choice(n_units, size, replace=False))
+        rng = self._rng
+        rank, n_ranks = rank_and_size(self)
+        if n_ranks > 1:  # all draw the same donors, and each the cells of its own
+            chosen = own_share(self, chosen, at_least=1)
+            rng = np.random.default_rng([rank, int(self._rng.integers(2**31))])
         strata = np.flatnonzero(np.isin(self.strata.unit, chosen))
-        x = self.strata.pseudocells(strata, self.pseudocell_size, self._rng)
+        x = self.strata.pseudocells(strata, self.pseudocell_size, rng)
         # In training all pseudocells have the same size, so they count alike.
         return self._tensors(x, strata, chosen, np.ones(len(strata)))
 

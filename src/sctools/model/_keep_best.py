@@ -43,7 +43,9 @@ class KeepBest(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare with the best so far."""
-        self._recent.append(float(trainer.callback_metrics[self.monitor]))
+        # On several devices all have to stop together, whatever their rounding says.
+        found = trainer.strategy.broadcast(float(trainer.callback_metrics[self.monitor]))
+        self._recent.append(found)
         loss = float(np.mean(self._recent[-self.window :]))
         if loss < self._best_loss - self.min_delta:
             self._best_loss, self.best_epoch = loss, trainer.current_epoch

@@ -14,6 +14,7 @@ from ._depth_field import register_depth
 from ._runner import quiet
 from ._srsa_methods import SRSAMethods
 from ._srsa_options import check_options
+from ._vae_training_plan import MultimodalVAETrainingPlan
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,6 +98,7 @@ class MultimodalSRSAVAE(SRSAMethods, TOTALVI):
     (60, 30)
     """
 
+    _training_plan_cls = MultimodalVAETrainingPlan
     _module_cls = MultimodalSRSAVAEModule
 
     def __init__(

@@ -15,7 +15,12 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 
-from .._arguments import read_checkpoint_dir
+from .._arguments import (
+    check_devices,
+    check_one_device,
+    is_on_several_devices,
+    read_checkpoint_dir,
+)
 from .._settings import settings
 from .._validate import check_complete
 from ..module import EdgeIndex, PriorTransformerModule
@@ -387,6 +392,9 @@ class PriorTransformer(PriorPredictionMixin, PriorStorageMixin, BaseModelClass):
         if not 0 < train_size <= 1:
             raise ValueError(f"`train_size` must lie in (0, 1], found {train_size}.")
         folder = read_checkpoint_dir(checkpoint_dir, rng)
+        check_devices(trainer_kwargs, rng)
+        if is_on_several_devices(trainer_kwargs):
+            check_one_device(folder)
         check_dense_memory(
             self.options["prior"], len(self.genes), self.options["n_heads"], batch_size
         )

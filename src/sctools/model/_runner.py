@@ -18,6 +18,8 @@ from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 from tqdm.auto import tqdm
 
+from ._devices import on_devices, share_history
+
 _CHATTY = ("lightning.pytorch", "lightning.fabric", "lightning", "pytorch_lightning", "scvi")
 
 
@@ -129,7 +131,7 @@ def run_training(
     On one thread: the networks are small, and on a shared machine threads would mostly wait for
     each other at every operation.
     """
-    with quiet(), one_thread(), interruptible():
+    with quiet(), one_thread(), interruptible(), on_devices(trainer_kwargs) as settled:
         TrainRunner(
             model,
             training_plan=plan,
@@ -138,5 +140,6 @@ def run_training(
             accelerator=accelerator,
             devices=devices,
             enable_progress_bar=False,
-            **trainer_kwargs,
+            **settled,
         )()
+        share_history(model)

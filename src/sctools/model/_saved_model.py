@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from .._ranks import is_first_rank
+
 
 class SavedFormat(NamedTuple):
     """How a kind of model is saved.
@@ -53,7 +55,12 @@ def write_model(
     *,
     overwrite: bool,
 ) -> None:
-    """Write a model to ``folder``; raise ``FileExistsError`` rather than replace one unasked."""
+    """Write a model to ``folder``; raise ``FileExistsError`` rather than replace one unasked.
+
+    On several devices the first process writes, and the others do nothing.
+    """
+    if not is_first_rank():
+        return
     json_name, tensor_name = saved.files
     for name in saved.files:
         if (folder / name).exists() and not overwrite:

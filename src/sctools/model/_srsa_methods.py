@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import tempfile
@@ -12,12 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from scvi.utils import unsupported_if_adata_minified
 
-from .._arguments import read_checkpoint_dir
+from .._arguments import (
+    check_devices,
+    check_one_device,
+    is_on_several_devices,
+    read_checkpoint_dir,
+)
+from .._ranks import is_first_rank
 from .._settings import settings
 from ._checkpoint import CHECKPOINT, Checkpoint
 from ._depth_field import add_depth
+from ._devices import frozen, on_devices, share_history
 from ._fingerprint import fingerprint
 from ._resumable_training import ResumableTraining
 from ._runner import EpochCounter, interruptible, one_thread, progress, quiet, seeded
@@ -27,6 +36,8 @@ from ._whole_batches import WholeBatchSplitter
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+logger = logging.getLogger("sctools")
 
 ADAM_EPS = 1e-8
 """scvi-tools takes 0.01, which throttles small gradients: those of attention and of alpha."""
@@ -110,6 +121,11 @@ class SRSAMethods:
         """Train inside with the arguments given: quietly, reproducibly where there is a seed."""
         self._check_in_memory()
         folder = read_checkpoint_dir(checkpoint_dir, rng)
+        check_devices(arguments, rng)
+        several = is_on_several_devices(arguments)
+        if several:
+            check_one_device(folder)
+            arguments = self._without_stopping(arguments)
         shown = settings.progress_bar if progress_bar is None else progress_bar
         with contextlib.ExitStack() as stack:
             stack.enter_context(quiet())
@@ -125,8 +141,11 @@ class SRSAMethods:
             if folder is not None:
                 checkpoint = self._checkpoint(folder / CHECKPOINT, arguments, seed)
                 callbacks.insert(0, ResumableTraining(checkpoint))
+            if several:
+                stack.enter_context(frozen(self._unused_parameters()))
+            settled = stack.enter_context(on_devices({**arguments, "callbacks": callbacks}))
             try:
-                yield {**arguments, "callbacks": callbacks}
+                yield settled
             except ValueError as error:
                 if "found invalid values" not in str(error):
                     raise
@@ -135,7 +154,22 @@ class SRSAMethods:
                     "learning rate (`lr`, in `plan_kwargs` for RNA), after looking for cells with "
                     "outlying counts."
                 ) from error
+            share_history(self)
             self._fill_bank()
+
+    def _without_stopping(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Turn early stopping off, in words, which scvi-tools does not have on several devices."""
+        if arguments["early_stopping"] and rank_zero_only.rank == 0:
+            logger.warning(
+                "Early stopping is off on several devices: all %d epochs are trained. "
+                "`max_epochs=` sets another number, `early_stopping=False` says that it is meant.",
+                arguments["max_epochs"],
+            )
+        return {**arguments, "early_stopping": False}
+
+    def _unused_parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Parameters that scvi-tools makes, and that have no part in the loss."""
+        return iter(())
 
     def _checkpoint(self, path: Path, arguments: dict[str, Any], seed: int) -> Checkpoint:
         manager = self.adata_manager
@@ -190,6 +224,8 @@ class SRSAMethods:
     ) -> None:
         """Save the model to a directory, as scvi-tools does; the files appear when all are whole.
 
+        On several devices the first process writes, and the others do nothing.
+
         Parameters
         ----------
         dir_path
@@ -210,6 +246,8 @@ class SRSAMethods:
         OSError
             The files cannot be written; those that were there are then as they were.
         """
+        if not is_first_rank():
+            return
         folder = Path(dir_path)
         if folder.exists() and not overwrite:
             raise ValueError(

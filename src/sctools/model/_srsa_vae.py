@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 from scvi.model import SCVI
 
 from ..module import SRSAVAEModule
 from ._depth_field import register_depth
 from ._srsa_methods import SRSAMethods
 from ._srsa_options import check_options
+from ._vae_training_plan import VAETrainingPlan
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,6 +100,7 @@ class SRSAVAE(SRSAMethods, SCVI):
     >>> adata.obsm["X_srsa_vae"] = vae.get_latent_representation()
     """
 
+    _training_plan_cls = VAETrainingPlan
     _module_cls = SRSAVAEModule
 
     def __init__(
@@ -289,3 +293,17 @@ class SRSAVAE(SRSAMethods, SCVI):
         arguments = {**arguments, "batch_size": batch_size, **kwargs}
         with self._training(arguments, rng, progress_bar, checkpoint_dir) as settled:
             super().train(**settled)
+
+    def _unused_parameters(self) -> Iterator[torch.nn.Parameter]:
+        module, decoder = self.module, self.module.decoder
+        unused: list[Any] = []
+        if module.use_observed_lib_size:
+            unused.append(module.l_encoder)
+        if module.dispersion != "gene-cell":
+            unused.append(decoder.px_r_decoder)
+        if module.gene_likelihood != "zinb":
+            unused.append(decoder.px_dropout_decoder)
+        yield from (parameter for part in unused for parameter in part.parameters())
+        if module.gene_likelihood == "poisson":
+            yield module.px_r
+        yield from (parameter for parameter in module.parameters() if not parameter.numel())

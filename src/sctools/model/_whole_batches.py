@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from scvi import settings
 from scvi.data import AnnDataManager
-from scvi.dataloaders import AnnDataLoader, DataSplitter
+from scvi.dataloaders import AnnDataLoader, BatchDistributedSampler, DataSplitter
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 
@@ -38,25 +38,59 @@ class FoldedBatchSampler(Sampler[list[int]]):
         return len(self.batches) - self.folds
 
     def __iter__(self) -> Iterator[list[int]]:
-        if not self.folds:
-            yield from self.batches
-            return
-        held: list[int] = []
-        for batch in self.batches:
-            if len(batch) == 1:
-                held = held + batch
-            elif held:
-                yield held
-                held = batch
-            else:
-                held = batch
-        yield held
+        return _fold(self.batches) if self.folds else iter(self.batches)
+
+
+class FoldedDistributedSampler(BatchDistributedSampler):
+    """Batches of the cells of one device; a single cell left over joins the batch before it.
+
+    Parameters
+    ----------
+    batches
+        Sampler that it takes the place of.
+    """
+
+    def __init__(self, batches: BatchDistributedSampler) -> None:
+        super().__init__(
+            batches.dataset,
+            batch_size=batches.batch_size,
+            drop_last=batches.drop_last_batch,
+            drop_dataset_tail=batches.drop_last,
+            shuffle=batches.shuffle,
+            seed=batches.seed,
+            num_replicas=batches.num_replicas,
+            rank=batches.rank,
+        )
+        n_obs, size = self.num_samples, self.batch_size
+        self.folds = not self.drop_last_batch and n_obs > size > 1 and n_obs % size == 1
+
+    def __len__(self) -> int:
+        return super().__len__() - self.folds
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batches = super().__iter__()
+        return _fold(batches) if self.folds else batches
+
+
+def _fold(batches: Iterable[list[int]]) -> Iterator[list[int]]:
+    held: list[int] = []
+    for batch in batches:
+        if len(batch) == 1:
+            held = held + batch
+        elif held:
+            yield held
+            held = batch
+        else:
+            held = batch
+    yield held
 
 
 class _FoldingLoader(DataLoader):
     def __init__(self, dataset: Any, *, sampler: Any = None, **kwargs: Any) -> None:
         if isinstance(sampler, BatchSampler):
             sampler = FoldedBatchSampler(sampler, len(dataset))
+        elif isinstance(sampler, BatchDistributedSampler):
+            sampler = FoldedDistributedSampler(sampler)
         super().__init__(dataset, sampler=sampler, **kwargs)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._arguments import (
+    check_devices,
     check_flags,
     check_names,
     check_options,
@@ -253,6 +254,7 @@ def age_clock(
     check_options(model_kwargs=model_kwargs, train_kwargs=train_kwargs)
     check_share(min_coverage, "min_coverage")
     folder = read_checkpoint_dir(checkpoint_dir, rng)
+    check_devices(train_kwargs, rng)
     keys = AgeClockKeys.of(check_key_added(adata, key_added))
     inputs = [
         age_key,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._arguments import (
     as_generator,
+    check_devices,
     check_flags,
     check_names,
     check_options,
@@ -223,6 +224,7 @@ def prior_transformer(
         )
     check_whole(batch_size, "batch_size")
     folder = read_checkpoint_dir(checkpoint_dir, rng)
+    check_devices(train_kwargs, rng)
     if max_epochs is not None:
         check_whole(max_epochs, "max_epochs")
     if groupby is not None and groupby != keys.prediction:

@@ -11,6 +11,7 @@ import numpy as np
 from .._arguments import (
     as_generator,
     check_columns,
+    check_devices,
     check_flags,
     check_names,
     check_options,
@@ -209,6 +210,7 @@ def srsa_vae(
     if batch_size is not None:
         check_whole(batch_size, "batch_size")
     folder = read_checkpoint_dir(checkpoint_dir, rng)
+    check_devices(train_kwargs, rng)
     seed = int(as_generator(rng).integers(2**31))
     if model is None:
         options: dict[str, Any] = {"attention": attention, "residual": residual, "prior": prior}
