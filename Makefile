@@ -1,9 +1,11 @@
 # Each target sets up what it needs in .venv; the first one takes a few minutes.
 #   make test PYTHON=python3.12          another interpreter (run `make distclean` in between)
 #   make test PYTEST_ARGS="tests/pl -x"  a part of the tests
+#   make bench BENCH_ARGS="--only vae"   a part of the figures of speed
 
 PYTHON ?= python3.11
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 # pyenv's python3.13 works only where its version is asked for; without pyenv this changes nothing.
 NEXT_PYTHON ?= env PYENV_VERSION=3.13 python3.13
 
@@ -24,7 +26,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Two targets must not install into the one environment at the same time.
 .NOTPARALLEL:
-.PHONY: help demo test test-next lint docs gallery release-check clean distclean
+.PHONY: help demo test test-next lint docs gallery bench release-check clean distclean
 
 help:
 	@echo "make demo     run the methods on simulated data, draw the figures (demo/)"
@@ -34,6 +36,7 @@ help:
 	@echo "make lint     ruff and mypy"
 	@echo "make docs     build the documentation (docs/_build/html)"
 	@echo "make gallery  draw the figures of the documentation (docs/_static/gallery)"
+	@echo "make bench    measure speed and memory side by side, print the table (benchmarks/results)"
 	@echo "make release-check"
 	@echo "              build the distributions, run the demo with the wheel in an empty environment"
 	@echo "make clean    remove what these wrote; 'make distclean' removes the environments as well"
@@ -59,6 +62,9 @@ docs: $(VENV)/.stamp-doc
 
 gallery: $(VENV)/.stamp-base
 	@OMP_NUM_THREADS=1 $(BIN)/python docs/draw_gallery.py
+
+bench: $(VENV)/.stamp-test
+	@$(BIN)/python benchmarks/speed.py $(BENCH_ARGS)
 
 # The demo runs far from the checkout, so that it is the wheel that is imported.
 release-check: $(VENV)/.stamp-dev

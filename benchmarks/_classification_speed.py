@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-import resource
-import statistics
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from _side_by_side import in_turns
+from predict_memory import peak_rss
 
 from sctools.module import EdgeIndex, PriorTransformerModule
 from sctools.module import _prior_layers as layers
 
-N_GENES, BATCH, REPEATS = 2500, 64, 5
+N_GENES, N_EDGES, BATCH, REPEATS = 2500, 14_000, 64, 7
+EDGES, DENSE = "edges", "masked dense"
 
 
 def speed(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> pd.DataFrame:
     """Time steps in turns; the network has the size of CollecTRI's among variable genes."""
     from _classification_tasks import network
 
-    index = _index(network())
+    index = edge_index(network())
+    ways = steps(index, BATCH)
+    ways[EDGES]()  # compiles
+    peak = peak_rss() / 2**30
+    seconds = in_turns(ways, REPEATS)
+    base = seconds[EDGES].median()
+    rows = [
+        {
+            "attention": name,
+            "n_genes": N_GENES,
+            "n_edges": index.n_edges,
+            "batch": BATCH,
+            "ratio": seconds[name].median() / base,
+            "ratio_min": seconds[name].min() / base,
+            "ratio_max": seconds[name].max() / base,
+            "peak_gib": peak if name == EDGES else np.nan,
+        }
+        for name in ways
+    ]
+    return pd.DataFrame(rows)
+
+
+def steps(index: EdgeIndex, batch_size: int) -> dict[str, Callable[[], None]]:
+    """Forward and backward pass of one model, on edges and on masked dense attention."""
+    n_genes = len(index.first) - 1
     rng = np.random.default_rng(0)
-    counts = rng.poisson(0.15, (BATCH, N_GENES)).astype(np.float32)
+    counts = rng.poisson(0.15, (batch_size, n_genes)).astype(np.float32)
     batch = {
         "values": torch.from_numpy(np.log1p(counts)),
-        "labels": torch.from_numpy(rng.integers(0, 10, BATCH)),
+        "labels": torch.from_numpy(rng.integers(0, 10, batch_size)),
     }
     torch.manual_seed(0)
     module = PriorTransformerModule(
         index, 10, n_hidden=32, n_heads=4, n_layers=2, mask_rate=0.3, reconstruction_weight=10.0
     )
-    times: dict[str, list[float]] = {"edges": [], "masked dense": []}
-    step(module, batch)  # compiles
-    peak = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]
-    allowed = torch.zeros(N_GENES, N_GENES, dtype=torch.bool)
+    module.train()
+    allowed = torch.zeros(n_genes, n_genes, dtype=torch.bool)
     allowed[index.target, index.source] = True
     edge_attention = layers.edge_attention
 
@@ -47,51 +70,34 @@ def speed(results: Path, *, n_splits: int | None, modes: Any, redo: bool) -> pd.
         )
         return out.transpose(1, 2), query.new_zeros(len(query), len(index.kind), query.shape[2])
 
-    for _ in range(REPEATS):
-        times["edges"].append(step(module, batch))
+    def step() -> None:
+        _, _, losses = module(batch)
+        losses.loss.backward()
+        module.zero_grad()
+
+    def dense_step() -> None:
         layers.edge_attention = dense
         try:
-            times["masked dense"].append(step(module, batch))
+            step()
         finally:
             layers.edge_attention = edge_attention
-    base = statistics.median(times["edges"])
-    rows = [
-        {
-            "attention": name,
-            "n_genes": N_GENES,
-            "n_edges": index.n_edges,
-            "batch": BATCH,
-            "ratio": statistics.median(found) / base,
-            "ratio_min": min(found) / base,
-            "ratio_max": max(found) / base,
-            "peak_gib": peak[0] if name == "edges" else np.nan,
-        }
-        for name, found in times.items()
-    ]
-    return pd.DataFrame(rows)
+
+    return {EDGES: step, DENSE: dense_step}
 
 
-def step(module: PriorTransformerModule, batch: dict[str, torch.Tensor]) -> float:
-    """CPU seconds of one forward and backward pass."""
-    module.train()
-    start = time.process_time()
-    _, _, losses = module(batch)
-    losses.loss.backward()
-    module.zero_grad()
-    return time.process_time() - start
-
-
-def _index(net: pd.DataFrame | None, n_edges: int = 14000) -> EdgeIndex:
+def edge_index(
+    net: pd.DataFrame | None = None, n_edges: int = N_EDGES, n_genes: int = N_GENES
+) -> EdgeIndex:
     """Edges of the targets and regulators with the most edges, or random ones of that number."""
     rng = np.random.default_rng(0)
     if net is None:
-        pairs = rng.integers(0, N_GENES, (3 * n_edges, 2))
+        pairs = rng.integers(0, n_genes, (3 * n_edges, 2))
     else:
         ends = pd.concat([net["source"], net["target"]])
-        genes = pd.Index(ends.value_counts().index[:N_GENES])
+        genes = pd.Index(ends.value_counts().index[:n_genes])
         pairs = np.stack([genes.get_indexer(net[end]) for end in ("source", "target")], axis=1)
         pairs = pairs[(pairs >= 0).all(axis=1)]
     pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
     pairs = pairs[rng.permutation(len(pairs))[:n_edges]]
     sign = rng.choice([-1, 0, 1], len(pairs))
-    return EdgeIndex(pairs[:, 0], pairs[:, 1], sign, N_GENES)
+    return EdgeIndex(pairs[:, 0], pairs[:, 1], sign, n_genes)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from _clustering_data import CITE, Dataset
 from _clustering_methods import METHODS, VAE, Settings, encode
+from _side_by_side import in_turns
 from lightning.pytorch.callbacks import Callback
 
 N_ROUNDS = 7
@@ -34,15 +35,17 @@ class EpochTimer(Callback):
         self.seconds.append(time.process_time() - self.start)
 
 
-def speed(dataset: Dataset, settings: Settings) -> pd.DataFrame:
-    """Ratios ours / reference, a row per round: epoch, whole training, encoding.
+def speed(
+    dataset: Dataset, settings: Settings, *, n_rounds: int = N_ROUNDS, n_epochs: int = N_EPOCHS
+) -> pd.DataFrame:
+    """Ratios ours / reference, a row per round: epoch, whole training, encoding; the controls.
 
     Every round trains both afresh, in turned order, and then encodes with both in turn. An epoch is
-    the median of a training without its first.
+    the median of a training without its first. The controls are in seconds.
     """
     names = ("totalvi", "srsa-cite") if dataset.name == CITE else ("scvi", "srsa")
     rows = []
-    for seed in range(N_ROUNDS):
+    for seed in range(n_rounds):
         order = names if seed % 2 == 0 else names[::-1]
         models, epoch, training = {}, {}, {}
         for name in order:
@@ -52,7 +55,7 @@ def speed(dataset: Dataset, settings: Settings) -> pd.DataFrame:
             models[name] = method.build(dataset.adata, settings, seed)
             timer = EpochTimer()
             start = time.process_time()
-            method.train(models[name], settings, seed, max_epochs=N_EPOCHS, callbacks=[timer])
+            method.train(models[name], settings, seed, max_epochs=n_epochs, callbacks=[timer])
             training[name] = time.process_time() - start
             epoch[name] = np.median(timer.seconds[1:])
         encoding: dict[str, list[float]] = {name: [] for name in names}
@@ -67,6 +70,7 @@ def speed(dataset: Dataset, settings: Settings) -> pd.DataFrame:
                 "training_epoch": epoch[ours] / epoch[reference],
                 "whole_training": training[ours] / training[reference],
                 "encoding": np.median(encoding[ours]) / np.median(encoding[reference]),
+                **in_turns({}, 1).iloc[0],
             }
         )
     return pd.DataFrame(rows)

@@ -21,11 +21,9 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
     os.environ[f"{_variable}_NUM_THREADS"] = "1"
 
 import argparse
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +31,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
+from _side_by_side import in_turns, machine
 from predict_memory import peak_rss
 from scipy import sparse
 from torch import nn
@@ -50,6 +49,7 @@ REPEATS = 9
 SIZES = (8_000, 32_000)
 PUBLISHED_SIZES = (1_000, 3_000)
 FOLDED = "folded"
+PUBLISHED = "published path"
 
 
 class PublishedPath(nn.Module):
@@ -133,24 +133,11 @@ def published(path: PublishedPath, formatted: sparse.csr_matrix) -> np.ndarray:
     return path(inputs).flatten().numpy()
 
 
-def in_turns(ways: dict[str, Callable[[], np.ndarray]], repeats: int) -> pd.DataFrame:
-    """CPU seconds of every way, a row per repeat; the order turns."""
-    for way in ways.values():  # warm up: loops are compiled here
-        way()
-    rows = []
-    for repeat in range(repeats):
-        row = {}
-        for name in list(ways) if repeat % 2 == 0 else list(ways)[::-1]:
-            start = time.process_time()
-            ways[name]()
-            row[name] = time.process_time() - start
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def speed(generation: str, repeats: int) -> None:
-    """Print speeds and errors of a generation."""
-    adata = cells(N_CELLS, generation, np.random.default_rng(0))
+def measure(
+    generation: str, repeats: int, n_cells: int = N_CELLS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Seconds of every way, a row per repeat, and its largest and mean error in years."""
+    adata = cells(n_cells, generation, np.random.default_rng(0))
     network = random_network(generation, adata)
     x, codes = normalized(adata)
     formatted = sparse.csr_matrix(sparse.hstack([codes.astype(np.float32), x]), dtype=np.float32)
@@ -159,24 +146,30 @@ def speed(generation: str, repeats: int) -> None:
     half = FoldedPublishedNetwork(network, precision="float16")
     csr = (x.indptr, x.indices, x.data, codes)
     ways: dict[str, Callable[[], np.ndarray]] = {
-        "published": lambda: published(path, formatted),
+        PUBLISHED: lambda: published(path, formatted),
         "float32": lambda: single.ages(*csr),
         "float16": lambda: half.ages(*csr),
         "predict, float32": lambda: clock.predict(adata),
         "predict, float16": lambda: clock.predict(adata, precision="float16"),
     }
-    expected = ways["published"]().astype(np.float64)
-    seconds = in_turns(ways, repeats)
-    per_second = N_CELLS / seconds["published"].median()
+    expected = ways[PUBLISHED]().astype(np.float64)
+    errors = {name: np.abs(way() - expected) for name, way in ways.items()}
+    summary = {name: {"most": e.max(), "mean": e.mean()} for name, e in errors.items()}
+    return in_turns(ways, repeats), pd.DataFrame(summary).T
+
+
+def speed(generation: str, repeats: int) -> None:
+    """Print speeds and errors of a generation."""
+    seconds, errors = measure(generation, repeats)
+    per_second = N_CELLS / seconds[PUBLISHED].median()
     print(f"\nscAgeClock {generation}: {N_GENES[generation]:,} genes, {N_CELLS} cells a time")
     print(f"published path: {per_second:,.0f} cells per second of one thread")
-    for name, way in list(ways.items())[1:]:
-        ratio = seconds["published"] / seconds[name]
-        error = np.abs(way() - expected)
+    for name, error in errors.drop(PUBLISHED).iterrows():
+        ratio = seconds[PUBLISHED] / seconds[name]
         print(
             f"{name}: {ratio.median():.1f} times as fast ({ratio.min():.1f}–{ratio.max():.1f}, "
             f"{repeats} repeats), {N_CELLS / seconds[name].median():,.0f} cells per second; "
-            f"difference at most {error.max():.1e} years, {error.mean():.1e} on average"
+            f"difference at most {error['most']:.1e} years, {error['mean']:.1e} on average"
         )
 
 
@@ -234,10 +227,7 @@ def main() -> None:
         way, file, clock_dir = arguments.child
         child(way, Path(file), Path(clock_dir))
         return
-    print(
-        f"{os.cpu_count()} cores ({platform.machine()}), one thread, python "
-        f"{platform.python_version()}, torch {torch.__version__}; density {DENSITY:.0%}"
-    )
+    print(f"{machine()}; density {DENSITY:.0%}")
     for generation in N_GENES:
         speed(generation, arguments.repeats)
     memory("0.1.3", tuple(arguments.sizes), PUBLISHED_SIZES)

@@ -1,0 +1,86 @@
+"""Figure of a dask cluster: two worker processes against one."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import predict_memory
+from _side_by_side import ROUNDS, controls, row, table
+from anndata.experimental import read_elem_lazy
+from anndata.io import read_elem
+
+from sctools.model import AgeClock
+
+CELLS, CHUNK = 60_000, 5_000
+
+
+def cluster(quick: bool) -> pd.DataFrame:
+    """Predict a file with one and with two workers, in turns.
+
+    Wall time is what counts here. The control is a product of matrices on every worker at once:
+    where two workers do less than twice of that, the machine is not quiet and the figure says
+    nothing.
+    """
+    from dask.distributed import Client, LocalCluster
+
+    n_cells, chunk = (2_000, 500) if quick else (CELLS, CHUNK)
+    seconds: list[dict[str, float]] = []
+    ages: dict[int, np.ndarray] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        genes, cell_types = predict_memory.train(folder / "clock")
+        predict_memory.write_cells(folder / "cells.h5ad", n_cells, genes, cell_types)
+        clock = AgeClock.load(folder / "clock")
+        for number in range(2 if quick else ROUNDS):
+            found: dict[str, float] = {}
+            for n_workers in (1, 2) if number % 2 == 0 else (2, 1):
+                with (
+                    LocalCluster(
+                        n_workers=n_workers, threads_per_worker=1, dashboard_address=None
+                    ) as local,
+                    Client(local) as client,
+                ):
+                    client.run(_warm)
+                    with h5py.File(folder / "cells.h5ad") as file:
+                        x = read_elem_lazy(file["X"], chunks=(chunk, len(genes)))
+                        adata = ad.AnnData(
+                            x, obs=read_elem(file["obs"]), var=read_elem(file["var"])
+                        )
+                        clock.predict(adata[:chunk], donor_key=None)  # imports and compiles
+                        start = time.perf_counter()
+                        ages[n_workers] = clock.predict(adata, donor_key=None)
+                        found[f"prediction {n_workers}"] = time.perf_counter() - start
+                    start = time.perf_counter()
+                    client.gather([client.submit(_product, i, pure=False) for i in range(4)])
+                    found[f"product {n_workers}"] = time.perf_counter() - start
+            seconds.append(found)
+    table_ = pd.DataFrame(seconds)
+    rows: list[dict[str, Any]] = []
+    for what, asked in (("prediction", "≥ 1.7"), ("product", "2 where quiet")):
+        label = {"prediction": "clock prediction", "product": "control: matrix products"}[what]
+        speedup = table_[f"{what} 1"] / table_[f"{what} 2"]
+        rows.append(row(f"{label}, two dask workers", "one", "times as fast", speedup, asked))
+    difference = float(np.abs(ages[1] - ages[2]).max())
+    rows.append(row("difference of the ages", "one", "years", [difference], "0"))
+    return table(rows)
+
+
+def _warm() -> None:
+    import sctools.model  # noqa: F401
+
+
+def _product(_: int) -> float:
+    import torch
+
+    torch.set_num_threads(1)
+    product = next(iter(controls().values()))
+    for _repeat in range(60):
+        product()
+    return 0.0
