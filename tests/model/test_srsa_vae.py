@@ -11,7 +11,7 @@ from scipy import sparse
 from torch.distributions import Normal
 
 from sctools.datasets import immune_mixture
-from sctools.model import SRSAVAE
+from sctools.model import SRSAVAE, _srsa_methods
 from sctools.model._runner import EpochCounter, quiet, seeded
 
 ATTENTION = ["memory", "induced", "features", "minibatch", "none"]
@@ -502,3 +502,26 @@ def test_trains_on_one_thread_and_leaves_the_number_as_found(data):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_fewer_cells_are_encoded_at_a_time_where_genes_are_many(monkeypatch):
+    adata = immune_mixture(60, n_genes=150)
+    SRSAVAE.setup_anndata(adata)
+    vae = SRSAVAE(adata)
+    vae.train(max_epochs=1, progress_bar=False)
+    whole = vae.get_latent_representation()
+    sizes = []
+    make = vae._make_data_loader
+
+    def making(*args, batch_size=None, **kwargs):
+        sizes.append(batch_size)
+        return make(*args, batch_size=batch_size, **kwargs)
+
+    monkeypatch.setattr(vae, "_make_data_loader", making)
+    monkeypatch.setattr(_srsa_methods, "ENCODING_CELLS", (7, 20))
+    for values, size in ((150 * 50, 20), (150 * 11, 11), (150, 7)):
+        monkeypatch.setattr(_srsa_methods, "ENCODING_VALUES", values)
+        np.testing.assert_allclose(vae.get_latent_representation(), whole, atol=1e-5)
+        assert vae.get_attention().shape[0] == 60
+        assert sizes == [size, size]
+        sizes.clear()

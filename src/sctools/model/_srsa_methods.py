@@ -42,7 +42,11 @@ logger = logging.getLogger("sctools")
 ADAM_EPS = 1e-8
 """scvi-tools takes 0.01, which throttles small gradients: those of attention and of alpha."""
 
-ENCODING_BATCH = 512
+ENCODING_CELLS = (128, 512)
+ENCODING_VALUES = 2_500_000
+"""Fewest and most cells that are encoded at a time, and values: larger buffers cost more than they
+save, since memory for each is fetched anew."""
+
 WEIGHT_DECAY = 1e-6
 """That of scvi-tools."""
 
@@ -52,6 +56,7 @@ class SRSAMethods:
 
     adata: Any
     adata_manager: Any
+    summary_stats: Any
     module: Any
     train_indices: Any
     _check_if_trained: Callable[..., None]
@@ -279,7 +284,7 @@ class SRSAMethods:
         """Run the encoder over cells and collect some of its outputs, one list per batch."""
         adata = self._validate_anndata(adata)
         loader = self._make_data_loader(
-            adata=adata, indices=indices, batch_size=batch_size or ENCODING_BATCH
+            adata=adata, indices=indices, batch_size=batch_size or self._encoding_batch()
         )
         found = []
         with one_thread():
@@ -306,7 +311,8 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512.
+            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
+            are many.
 
         Returns
         -------
@@ -355,7 +361,8 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512.
+            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
+            are many.
 
         Returns
         -------
@@ -417,7 +424,8 @@ class SRSAMethods:
         mc_samples
             Samples for the mean of a logistic normal with ``give_mean=False``.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512.
+            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
+            are many.
         return_dist
             Return mean and variance.
         dataloader
@@ -453,7 +461,7 @@ class SRSAMethods:
             indices=rows,
             give_mean=give_mean,
             mc_samples=mc_samples,
-            batch_size=batch_size or ENCODING_BATCH,
+            batch_size=batch_size or self._encoding_batch(),
             return_dist=return_dist,
             dataloader=dataloader,
             **data_loader_kwargs,
@@ -461,6 +469,10 @@ class SRSAMethods:
         if order is None:
             return found
         return tuple(part[order] for part in found) if return_dist else found[order]
+
+    def _encoding_batch(self) -> int:
+        least, most = ENCODING_CELLS
+        return min(most, max(least, ENCODING_VALUES // self.summary_stats.n_vars))
 
     def _in_file_order(
         self, adata: AnnData | None, indices: Sequence[int] | None
