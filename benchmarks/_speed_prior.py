@@ -13,7 +13,7 @@ from _side_by_side import ROUNDS, in_fresh_process, in_turns, noise, ratio, row,
 CELLS = 8
 """Cells of a step: the dense one is slow, and both are linear in cells."""
 EDGE_NUMBERS = (7_000, 14_000, 28_000, 56_000)
-EDGE_CELLS = 64
+EDGE_CELLS = 16
 
 
 def step(quick: bool) -> pd.DataFrame:
