@@ -36,7 +36,12 @@ class EpochTimer(Callback):
 
 
 def speed(
-    dataset: Dataset, settings: Settings, *, n_rounds: int = N_ROUNDS, n_epochs: int = N_EPOCHS
+    dataset: Dataset,
+    settings: Settings,
+    *,
+    n_rounds: int = N_ROUNDS,
+    n_epochs: int = N_EPOCHS,
+    n_encodings: int = N_ENCODINGS,
 ) -> pd.DataFrame:
     """Ratios ours / reference, a row per round: epoch, whole training, encoding; the controls.
 
@@ -59,7 +64,7 @@ def speed(
             training[name] = time.process_time() - start
             epoch[name] = np.median(timer.seconds[1:])
         encoding: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(N_ENCODINGS):
+        for _ in range(n_encodings):
             for name in order:
                 encoding[name].append(encode(models[name])[0])
         reference, ours = names

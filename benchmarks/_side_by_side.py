@@ -60,13 +60,15 @@ def controls() -> dict[str, Way]:
     return {CONTROLS[0]: lambda: a @ a, CONTROLS[1]: lambda: target.copy_(source)}
 
 
-def in_turns(ways: Mapping[str, Way], rounds: int = ROUNDS) -> pd.DataFrame:
+def in_turns(
+    ways: Mapping[str, Way], rounds: int = ROUNDS, *, warm_up: bool = True
+) -> pd.DataFrame:
     """CPU seconds of every way and control, a row per round; the order turns with every round.
 
     A way that answers with `Seconds` is taken at its word.
     """
     every = {**ways, **controls()}
-    for way in every.values():  # warm up: loops are compiled here
+    for way in every.values() if warm_up else ():  # loops are compiled here
         way()
     rows = []
     for number in range(rounds):

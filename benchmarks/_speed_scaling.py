@@ -58,9 +58,11 @@ def cells(quick: bool) -> pd.DataFrame:
         "published clock, epoch of training": published_epoch(block),
         "SRSA-VAE, epoch of training": vae_epoch(block),
     }.items():
-        # A million cells are timed less often for what takes long.
-        few = 1 if "epoch" in figure and not quick else rounds
-        seconds = in_turns({str(n): functools.partial(way, n) for n in sizes}, few)
+        way(sizes[0])  # compiles; the large ones need no warming
+        # Those that take long are timed less often.
+        few = min(rounds, 1 if "epoch" in figure else 3)
+        ways = {str(n): functools.partial(way, n) for n in sizes}
+        seconds = in_turns(ways, few, warm_up=False)
         rows += linearity(f"{figure} over cells", "", sizes, seconds)
     return table(rows)
 

@@ -35,7 +35,8 @@ RESULTS = Path(__file__).parent / "results"
 FIGURES = {
     "prediction": ("_speed_clock", "prediction"),
     "training": ("_speed_clock", "training"),
-    "vae": ("_speed_vae", "vae"),
+    "vae": ("_speed_vae", "few_genes"),
+    "vae_genes": ("_speed_vae", "many_genes"),
     "prior": ("_speed_prior", "step"),
     "edges": ("_speed_prior", "edges"),
     "cells": ("_speed_scaling", "cells"),
@@ -62,11 +63,12 @@ def main() -> None:
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    quieten()
     if arguments.child:
         name, given = arguments.child
         print(json.dumps(function(CHILDREN[name])(*json.loads(given))))
         return
+    if not arguments.table:
+        quieten()
     tables = []
     for name in arguments.only:
         file = arguments.results / f"speed_{name}.csv"
