@@ -81,7 +81,7 @@ def main() -> None:
             arguments.results.mkdir(parents=True, exist_ok=True)
             found.to_csv(file, index=False, float_format="%.4g")
         if file.exists():
-            tables.append(pd.read_csv(file))
+            tables.append(pd.read_csv(file, dtype={"asked": str}))
     if not tables:
         print("Nothing was measured yet.")
         return
