@@ -4,7 +4,7 @@ Run from the repository root, for example::
 
     python benchmarks/age_intervals.py
     python benchmarks/age_intervals.py --effect-size 0.04
-    python benchmarks/age_intervals.py --clock default --out benchmarks/results/age_intervals_default.csv
+    python benchmarks/age_intervals.py --clock default --out intervals.csv
 
 Cohorts of 60 + 60 donors (``sctools.datasets.aging_cohort``, three cell types, 60 cells a donor). A
 clock is cross-fitted on the first half, and its average applied to the other half, which is new.
