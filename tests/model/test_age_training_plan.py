@@ -27,11 +27,12 @@ def test_unexplained_is_one_minus_r_squared():
     assert float(unexplained(torch.zeros(30), torch.from_numpy(age))) == 1
 
 
-def watch(losses, patience, window=1):
+def watch(losses, patience, window=1, broadcast=lambda loss: loss):
     """Run the callback over ``losses``; the module's weight is the epoch."""
     callback = KeepBest(patience=patience, window=window)
     plan = SimpleNamespace(module=torch.nn.Linear(1, 1, bias=False))
     trainer = SimpleNamespace(callback_metrics={}, current_epoch=0, should_stop=False)
+    trainer.strategy = SimpleNamespace(broadcast=broadcast)
     for epoch, loss in enumerate(losses):
         torch.nn.init.constant_(plan.module.weight, epoch)
         trainer.current_epoch, trainer.callback_metrics["validation_loss"] = epoch, loss
@@ -56,3 +57,8 @@ def test_training_stops_when_nothing_improves():
 def test_a_single_lucky_epoch_does_not_decide():
     losses = [3.0, 3.0, 0.5, 3.0, 1.0, 1.0, 1.0, 1.0]
     assert watch(losses, patience=10, window=3)[1] == 6
+
+
+def test_the_first_of_several_devices_decides():
+    first = iter([3.0, 1.0, 2.0, 2.0])
+    assert watch([3.0, 2.0, 1.0, 0.5], patience=2, broadcast=lambda _: next(first)) == (3, 1)

@@ -261,7 +261,7 @@ def test_a_directory_that_was_cut_short(adata, clock, tmp_path, keep):
 
 def test_training_arguments_with_a_given_clock(adata, clock):
     for name in ("model_kwargs", "train_kwargs"):
-        message = r"`model_kwargs` and `train_kwargs` are for training"
+        message = r"`train_kwargs` and `checkpoint_dir` are for training"
         refuse(adata, ValueError, message, clock, **{name: {"a": 1}})
 
 
