@@ -31,7 +31,7 @@ def test_folds_are_thin_and_the_mean_is_thick():
     assert thick[0].get_color() != thick[1].get_color()
     assert {line.get_color() for line in thin} == {line.get_color() for line in thick}
     assert ax.get_xlabel() == "Epoch"
-    assert ax.get_ylabel() == "Loss"
+    assert ax.get_ylabel() == "Loss (variances of age)"
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["Train loss", "Validation loss", "each of 3 folds"]
 
@@ -57,6 +57,8 @@ def test_metrics():
     adata = fake_age_result(6)
     ax = training_history(adata, metrics="validation_mae", show=False)
     assert ax.get_ylabel() == "Validation MAE"
+    ax = training_history(adata, metrics="train_loss", show=False)
+    assert ax.get_ylabel() == "Train loss (variances of age)"
     ax = training_history(adata, metrics=["train_loss", "validation_mae"], show=False)
     assert ax.get_ylabel() == "Value"
     for metrics in (["nope"], [], "fold"):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
+_LOSSES = ("train_loss", "validation_loss")
+"""Losses of an age clock."""
+
 
 @docs.dedent
 def training_history(
@@ -38,7 +41,10 @@ def training_history(
 
     An **age clock** has a thin line for each fold and a thick one for their mean, in one axes. A
     fold that stopped early enters the mean with its last value from there on, so that the mean
-    does not jump where a fold ends.
+    does not jump where a fold ends. Its losses are in variances of age. In training it is the
+    squared error of donors plus that of their pseudocells (2 for the mean age); in validation,
+    what is left of the variance among donors held out from the networks, 1 − r² (1 for no
+    relation).
 
     An **SRSA-VAE** has several panels, one under the other, of what its history holds:
 
@@ -101,7 +107,7 @@ def training_history(
     given = ax is not None
     drawn: Axes | list[Axes]
     if "fold" in history.columns:
-        names = check_metrics(history, metrics, ("train_loss", "validation_loss"))
+        names = check_metrics(history, metrics, _LOSSES)
         drawn = _draw_folds(history, names, ax, kwargs)
     elif metrics is None and ax is None:
         drawn = draw_panels(history, kwargs)
@@ -151,7 +157,7 @@ def _draw_folds(
     if n_folds > 1:
         handles.append(Line2D([], [], color="0.5", linewidth=0.7, label=f"each of {n_folds} folds"))
 
-    losses = all(name.endswith("loss") for name in names)
+    losses = all(name in _LOSSES for name in names)
     label = metric_title(names[0]) if len(names) == 1 else "Loss" if losses else "Value"
-    label_epochs(ax, handles, label)
+    label_epochs(ax, handles, f"{label} (variances of age)" if losses else label)
     return ax
