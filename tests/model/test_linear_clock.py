@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import sys
 import warnings
@@ -310,6 +311,31 @@ def test_data_that_were_cut_down(adata, clock, monkeypatch):
         clock.predict(even, log_normalized=True)
 
 
+@pytest.mark.filterwarnings("default:These clocks expect expression:UserWarning")
+def test_a_clock_that_knows_how_many_genes_were_measured(adata, clock, tmp_path):
+    own = make_clock(n_measured=N_GENES)
+    own.save(tmp_path / "own")
+    for known in (own, LinearClock.load(tmp_path / "own")):
+        assert known.n_measured == N_GENES
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            known.predict(adata)
+        assert not [w for w in caught if "relative to all genes" in str(w.message)]
+        with pytest.warns(UserWarning, match=r"has 39 genes and the clock was trained on 40\. If"):
+            known.predict(adata[:, :39].copy())
+    with pytest.warns(UserWarning, match=r"tell the clock how many .* \(`n_measured=`\)"):
+        clock.predict(adata)
+
+
+def test_a_clock_saved_without_the_number_of_genes(clock, tmp_path):
+    clock.save(tmp_path / "clock")
+    (file,) = (tmp_path / "clock").glob("*.json")
+    description = json.loads(file.read_text())
+    del description["n_measured"]
+    file.write_text(json.dumps(description))
+    assert LinearClock.load(tmp_path / "clock").n_measured is None
+
+
 # -------------------------------------------------------------------- cell types
 
 
@@ -432,7 +458,7 @@ def test_clocks_that_cannot_be(arguments, message):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"labels": "brain"}, {"target_sum": 0}, {"pseudocell_size": 0}]
+    "setting", [{"labels": "brain"}, {"target_sum": 0}, {"pseudocell_size": 0}, {"n_measured": 0}]
 )
 def test_settings_are_checked(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
@@ -540,6 +566,7 @@ def test_tl_age_clock(adata, clock, tmp_path):
     np.testing.assert_allclose(donors["predicted"], mean)
     assert (donors["borrowed"].dropna() == 0).all()
     assert result["metrics"]["donor"]["n"] == 3
+    assert "Whether the clock was trained on these donors" in result["metrics"]["message"]
     assert np.isfinite(donors["acceleration"]).sum() == 3
     by_type = sctools.get.donor_age_df(adata, groupby="cell_type")
     assert len(by_type) == 5

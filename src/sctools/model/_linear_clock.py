@@ -6,15 +6,12 @@ import copy
 import logging
 import os
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 from natsort import natsorted
 
@@ -30,7 +27,14 @@ from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth
 from ._glmnet import INTERCEPT, read_glmnet
-from ._linear_warnings import NO_CLOCK, warn_of_depth, warn_of_few_cells, warn_of_labels
+from ._linear_block import AgedCells, LinearBlock
+from ._linear_warnings import (
+    NO_CLOCK,
+    warn_of_depth,
+    warn_of_few_cells,
+    warn_of_genes,
+    warn_of_labels,
+)
 from ._pseudocells import draw_pseudocells, mean_over_pseudocells
 from ._saved_model import LINEAR_CLOCK, fitting_files, read_model, write_model
 
@@ -44,43 +48,6 @@ Labels = Literal["exact", "blood"]
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(?:\.\d+)?$")
 
 
-class _Cells(NamedTuple):
-    """What the clocks read of every cell.
-
-    Attributes
-    ----------
-    own
-        Prediction from the cell's own expression; NaN without a clock for it or without counts.
-    cell_type
-        Which of the clock's cell types, −1 for none.
-    unit
-        Donor (or sample) of the cell.
-    names
-        Names of the donors (or samples).
-    """
-
-    own: np.ndarray
-    cell_type: np.ndarray
-    unit: np.ndarray
-    names: Sequence[str]
-
-
-@dataclass(frozen=True)
-class _LinearBlock:
-    """Prediction of each cell of a block by itself, and its depth; for :func:`map_blocks`."""
-
-    prepare: Prepare
-    weights: np.ndarray
-    intercepts: np.ndarray
-
-    def __call__(self, block: sp.csr_matrix, code: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, total = self.prepare(block)
-        own = np.full(len(total), np.nan)
-        rows = np.flatnonzero((code >= 0) & (total > 0))
-        own[rows] = self.intercepts[code[rows]] + (values @ self.weights)[rows, code[rows]]
-        return own, total
-
-
 class LinearClock:
     """One linear regression of age per cell type, applied to pseudocells.
 
@@ -92,7 +59,7 @@ class LinearClock:
     the mean prediction of those it is part of. That is exact and needs no random draws, as the
     mean over all draws of a linear prediction has a closed form, so it depends on no seed, no order
     of cells and no batch size. The mean over the cells is the age of the donor's cell type.
-    :meth:`predict_pseudocells` draws pseudocells as published.
+    :meth:`predict_pseudocells` draws pseudocells, as the papers of such clocks do.
 
     Parameters
     ----------
@@ -113,6 +80,10 @@ class LinearClock:
         Depth that every cell is scaled to before log1p, over all genes of the data.
     pseudocell_size
         Cells per pseudocell.
+    n_measured
+        Number of genes in the data that the clock was trained on, over all of which each cell was
+        scaled to ``target_sum``. Data with fewer are warned of, since cutting genes away shifts the
+        ages. ``None`` if it is not known: fewer than 5,000 are warned of.
     name
         Name of the clock, kept with it.
 
@@ -120,7 +91,7 @@ class LinearClock:
     ------
     ValueError
         ``coefficients`` and ``intercepts`` are of different cell types, empty or not finite, or a
-        size is not positive.
+        size or ``n_measured`` is not positive.
 
     Notes
     -----
@@ -154,6 +125,7 @@ class LinearClock:
         age_unit: str = "years",
         target_sum: float = 1e4,
         pseudocell_size: int = 15,
+        n_measured: int | None = None,
         name: str | None = None,
     ) -> None:
         if labels not in ("exact", "blood"):
@@ -161,6 +133,7 @@ class LinearClock:
         for argument, value in {
             "target_sum": target_sum,
             "pseudocell_size": pseudocell_size,
+            "n_measured": 1 if n_measured is None else n_measured,
         }.items():
             if not 0 < value < np.inf:
                 raise ValueError(f"`{argument}` must be positive, found {value}.")
@@ -197,6 +170,7 @@ class LinearClock:
         self.age_unit = str(age_unit)
         self.target_sum = float(target_sum)
         self.pseudocell_size = int(pseudocell_size)
+        self.n_measured = None if n_measured is None else int(n_measured)
         self.name = name
         self.keys: dict[str, Any] = {"donor_key": "donor_id", "cell_type_key": "cell_type"}
 
@@ -292,7 +266,7 @@ class LinearClock:
             Column of ``var`` with gene names; see :func:`sctools.pp.match_genes`.
         min_coverage
             Least fraction of the clock's genes that must be found. Genes that are missing count as
-            not expressed, as published.
+            not expressed.
         batch_size
             Rows read at a time; it changes memory and speed, never results.
         return_specific
@@ -348,7 +322,7 @@ class LinearClock:
         batch_size: int = READ_ROWS,
         rng: int | np.random.Generator | None = 0,
     ) -> pd.DataFrame:
-        """Predict the age of random pseudocells, as published.
+        """Predict the age of random pseudocells, as the papers of such clocks do.
 
         A pseudocell is drawn without replacement; where a donor has no more cells of the type than
         it takes, with replacement. The draws for a donor and type depend on the seed and the names
@@ -438,7 +412,7 @@ class LinearClock:
         gene_key: str | None,
         min_coverage: float,
         batch_size: int,
-    ) -> _Cells:
+    ) -> AgedCells:
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
         matrix = get_expression(adata, layer, lazy=True)
@@ -459,10 +433,10 @@ class LinearClock:
                 "several, name their column of adata.obs with `donor_key=`."
             )
         warn_of_labels(table, cell_type_key, self.cell_types)
-        self._warn_of_genes(match, np.unique(cell_type[cell_type >= 0]))
-        warn_of_depth(depth, adata.n_vars, log_normalized=log_normalized)
+        warn_of_genes(match, self.coefficients.iloc[:, np.unique(cell_type[cell_type >= 0])])
+        warn_of_depth(depth, adata.n_vars, self.n_measured, log_normalized=log_normalized)
         warn_of_few_cells(unit, cell_type, np.isfinite(own), self.pseudocell_size)
-        return _Cells(own, cell_type, unit, names)
+        return AgedCells(own, cell_type, unit, names)
 
     def _own_predictions(
         self,
@@ -484,7 +458,7 @@ class LinearClock:
         )
         own = np.full(matrix.shape[0], np.nan)
         depth = np.empty(matrix.shape[0])
-        block = _LinearBlock(
+        block = LinearBlock(
             Prepare(describe(layer), log_normalized, scale), weights, self.intercepts.to_numpy()
         )
         for rows, found in map_blocks(block, matrix, size, cell_type):
@@ -617,23 +591,6 @@ class LinearClock:
         labels = as_labels(adata.obs[cell_type_key])
         return np.array([of_label.get(label, -1) for label in labels], dtype=np.int64)
 
-    def _warn_of_genes(self, match: GeneMatch, present: np.ndarray) -> None:
-        if match.n_found == match.n_genes:
-            return
-        found = match.columns >= 0
-        used = self.coefficients.to_numpy() != 0
-        shares = [
-            f"{self.cell_types[k]} {found[used[:, k]].mean():.1%} of {used[:, k].sum()}"
-            for k in present
-        ]
-        warnings.warn(
-            f"{match.n_genes - match.n_found} of the clock's {match.n_genes} genes are missing "
-            f"({listing(match.missing, 3)}) and count as not expressed, as published, which shifts "
-            f"the ages. Found: {', '.join(shares)}.",
-            UserWarning,
-            stacklevel=4,
-        )
-
     def has_seen(self, donors: Iterable[object]) -> np.ndarray:
         """Whether donors of these names were trained on; not known for clocks from elsewhere.
 
@@ -674,6 +631,7 @@ class LinearClock:
             "age_unit": self.age_unit,
             "target_sum": self.target_sum,
             "pseudocell_size": self.pseudocell_size,
+            "n_measured": self.n_measured,
         }
         tensors = {
             "coefficients": torch.from_numpy(self.coefficients.to_numpy(copy=True)),
@@ -710,4 +668,5 @@ class LinearClock:
                 {name: table[name] for name in types},
                 intercepts,
                 **{name: copy.deepcopy(description[name]) for name in settings},
+                n_measured=description.get("n_measured"),  # older files lack it
             )

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from .._validate import listing
 
+if TYPE_CHECKING:
+    from ..pp._match_genes import GeneMatch
+
 logger = logging.getLogger("sctools")
 
 FEW_GENES = 5000
-"""With fewer genes than these, data have been cut down, and the depth of a cell with them."""
+"""With fewer genes than these, data have been cut down, and the depth of a cell with them; unless
+the clock knows how many there were in its training."""
 
 NO_CLOCK = "(none)"
 """What stands for a clock in the table of labels where there is none."""
@@ -34,7 +39,27 @@ def warn_of_labels(table: pd.DataFrame, key: str, cell_types: Sequence[str]) -> 
         )
 
 
-def warn_of_depth(depth: np.ndarray, n_vars: int, *, log_normalized: bool) -> None:
+def warn_of_genes(match: GeneMatch, coefficients: pd.DataFrame) -> None:
+    """Warn of missing genes; ``coefficients`` are those of the cell types that are there."""
+    if match.n_found == match.n_genes:
+        return
+    found = match.columns >= 0
+    shares = [
+        f"{name} {found[used].mean():.1%} of {used.sum()}"
+        for name, used in (coefficients != 0).items()
+    ]
+    warnings.warn(
+        f"{match.n_genes - match.n_found} of the clock's {match.n_genes} genes are missing "
+        f"({listing(match.missing, 3)}) and count as not expressed, which shifts the ages. Found: "
+        f"{', '.join(shares)}.",
+        UserWarning,
+        stacklevel=4,
+    )
+
+
+def warn_of_depth(
+    depth: np.ndarray, n_vars: int, n_measured: int | None, *, log_normalized: bool
+) -> None:
     empty = int((depth == 0).sum())
     if empty:
         warnings.warn(
@@ -46,16 +71,23 @@ def warn_of_depth(depth: np.ndarray, n_vars: int, *, log_normalized: bool) -> No
     known = depth[depth > 0]
     # After normalisation over all genes, all cells have one depth.
     uneven = log_normalized and len(known) > 0 and np.ptp(known) > 0.1 * np.median(known)
-    if n_vars < FEW_GENES or uneven:
+    few = n_vars < (n_measured or FEW_GENES)
+    if few or uneven:
+        trained = "" if n_measured is None else f" and the clock was trained on {n_measured:,}"
         warnings.warn(
             "These clocks expect expression relative to all genes that were measured, but "
             + (
-                f"`adata` has {n_vars} genes."
-                if n_vars < FEW_GENES
+                f"`adata` has {n_vars} genes{trained}."
+                if few
                 else "the log-normalised values of cells add up to different depths."
             )
             + " If genes were removed, the ages are shifted: pass the whole data "
-            "(`adata.raw.to_adata()` may have them).",
+            "(`adata.raw.to_adata()` may have them)."
+            + (
+                " If not, tell the clock how many there were in its training (`n_measured=`)."
+                if few and n_measured is None
+                else ""
+            ),
             UserWarning,
             stacklevel=4,
         )

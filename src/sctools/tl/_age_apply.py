@@ -164,7 +164,7 @@ def apply_clock(
         record["metrics"]["n_seen"] = n_seen
         if not isinstance(model, AgeClock):
             record["metrics"]["message"] += (
-                " Whether the published clock was trained on these donors is not known."
+                " Whether the clock was trained on these donors is not known."
             )
         if n_seen:
             record["metrics"]["message"] += (
