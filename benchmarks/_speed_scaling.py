@@ -39,7 +39,7 @@ GENES = (1_000, 3_000, 8_000, 20_000)
 MEMORY_CELLS = (100_000, 300_000, 1_000_000)
 FEW_GENES = 300
 """Genes of a file or matrix with up to a million cells."""
-GENES_CELLS = 1_024
+GENES_CELLS = 512
 SMALL = {"assay": 2, "cell_type": 5, "tissue_general": 2, "sex": 2}
 """Categories of the small published network."""
 
@@ -162,7 +162,7 @@ def genes(quick: bool) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for figure, ways, few in (
         ("published clock, prediction", predictions, rounds),
-        ("published clock, epoch of training", epochs, rounds),
+        ("published clock, epoch of training", epochs, min(3, rounds)),
         ("SRSA-VAE, epoch of training", vaes, min(3, rounds)),
     ):
         rows += linearity(f"{figure} over genes", "", sizes, in_turns(ways, few))
