@@ -20,11 +20,17 @@ ODD: list[Any] = [
 """Values that make sense for few arguments."""
 
 
+WRITTEN_TO = ("checkpoint_dir",)
+"""Most odd values of these are good paths, and draws would leave directories behind."""
+
+
 def names_of(case: Case) -> list[str]:
     """Arguments that may be changed."""
     parameters = list(inspect.signature(case.subject.function).parameters.values())[1:]
     return [
-        parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD
+        parameter.name
+        for parameter in parameters
+        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in WRITTEN_TO
     ]
 
 
