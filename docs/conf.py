@@ -34,6 +34,7 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
+    "docstring_lines",  # between these two
     "sphinx_autodoc_typehints",
     "scanpydoc.elegant_typehints",
     "scanpydoc.definition_list_typed_field",
