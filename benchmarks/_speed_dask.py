@@ -46,7 +46,8 @@ def cluster(quick: bool) -> pd.DataFrame:
             for number in range(1 + (2 if quick else ROUNDS)):
                 found: dict[str, float] = {}
                 for n_workers in (1, 2) if number % 2 == 0 else (2, 1):
-                    with clients[n_workers].as_current() as client:
+                    client = clients[n_workers]
+                    with client.as_current():
                         start = time.perf_counter()
                         ages[n_workers] = clock.predict(adata, donor_key=None)
                         found[f"prediction {n_workers}"] = time.perf_counter() - start

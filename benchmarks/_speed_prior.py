@@ -13,7 +13,8 @@ from _side_by_side import ROUNDS, in_fresh_process, in_turns, noise, ratio, row,
 CELLS = 8
 """Cells of a step: the dense one is slow, and both are linear in cells."""
 EDGE_NUMBERS = (7_000, 14_000, 28_000, 56_000)
-EDGE_CELLS = 16
+EDGE_CELLS, MEMORY_CELLS = 16, 64
+"""Cells of a step over edges; for its memory more, which stands out from what a process needs."""
 
 
 def step(quick: bool) -> pd.DataFrame:
@@ -32,11 +33,11 @@ def edges(quick: bool) -> pd.DataFrame:
     the correlation with a straight line, and what a further edge costs between neighbouring sizes
     against what it costs over all: 1 where it is linear.
     """
-    numbers = [size // 20 for size in EDGE_NUMBERS] if quick else list(EDGE_NUMBERS)
-    n_genes, n_cells = (N_GENES // 5, 2) if quick else (N_GENES, EDGE_CELLS)
+    numbers = [size // 50 for size in EDGE_NUMBERS] if quick else list(EDGE_NUMBERS)
+    n_genes, n_cells, many = (100, 2, 2) if quick else (N_GENES, EDGE_CELLS, MEMORY_CELLS)
     ways = {str(n): steps(edge_index(n_edges=n, n_genes=n_genes), n_cells)[EDGES] for n in numbers}
     seconds = in_turns(ways, 2 if quick else ROUNDS)
-    peaks = [in_fresh_process("edges", n, n_genes, n_cells) for n in numbers]
+    peaks = [in_fresh_process("edges", n, n_genes, many) for n in numbers]
     memory = np.array([each["peak"] - each["before"] for each in peaks])
     rows: list[dict[str, Any]] = []
     time = seconds[[str(n) for n in numbers]].to_numpy()
