@@ -170,8 +170,9 @@ def markdown(rows: pd.DataFrame) -> str:
         "| | against | median | least – most | | asked | controls |",
         "|---|---|---|---|---|---|---|",
     ]
-    for each in rows.fillna("").to_dict("records"):
-        control = " / ".join(f"{each[name]:.2f}" for name in CONTROLS if each[name] != "")
+    texts = ["against", "asked"]
+    for each in rows.assign(**rows[texts].fillna("")).to_dict("records"):
+        control = " / ".join(f"{each[name]:.2f}" for name in CONTROLS if pd.notna(each[name]))
         numbers = [_number(each[name]) for name in ("median", "least", "most")]
         lines.append(
             f"| {each['figure']} | {each['against']} | {numbers[0]} | {numbers[1]} – {numbers[2]} "
