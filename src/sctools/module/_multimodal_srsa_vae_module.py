@@ -102,7 +102,7 @@ class MultimodalSRSAVAEModule(SRSAParts, TOTALVAE):
         outputs = super()._cached_inference(
             qzm, qzv, batch_index=batch_index, observed_lib_size=observed_lib_size
         )
-        # scvi-tools 1.4 takes the stored variance for a standard deviation.
+        # scvi-tools (1.4 and 1.5) takes the stored variance for a standard deviation.
         qz = Normal(qzm, qzv.sqrt())
         several = (n_samples,) if n_samples > 1 else ()
         outputs["qz"] = qz
