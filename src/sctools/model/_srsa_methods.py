@@ -36,6 +36,7 @@ from ._whole_batches import WholeBatchSplitter
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from lightning.pytorch import LightningDataModule
 
 logger = logging.getLogger("sctools")
 
@@ -81,14 +82,18 @@ class SRSAMethods:
         train_size: float | None,
         lr: float,
         plan_kwargs: dict | None,
+        datamodule: LightningDataModule | None = None,
     ) -> dict[str, Any]:
-        n_obs = self.adata.n_obs
+        n_obs = self.adata.n_obs if datamodule is None else datamodule.n_obs
         check_enough_cells(n_obs)
         whole = max_epochs is None or isinstance(max_epochs, int | np.integer)
         if not whole or (max_epochs is not None and max_epochs < 1):
             raise ValueError(f"`max_epochs` must be at least 1, and whole, found {max_epochs!r}.")
         plan = schedule(n_obs, max_epochs)
-        validates = n_obs > math.ceil((train_size or 0.9) * n_obs)
+        if datamodule is None:
+            validates = n_obs > math.ceil((train_size or 0.9) * n_obs)
+        else:
+            validates = getattr(datamodule, "n_val", 0) > 0
         arguments: dict[str, Any] = {
             "max_epochs": plan.max_epochs,
             "early_stopping": early_stopping and validates,
@@ -195,6 +200,8 @@ class SRSAMethods:
         return Checkpoint(path, known)
 
     def _check_in_memory(self) -> None:
+        if self.adata is None:  # a data module has its own way
+            return
         matrix = self.adata_manager.get_from_registry("X")
         if hasattr(matrix, "dask"):
             raise ValueError(

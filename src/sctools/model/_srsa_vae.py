@@ -11,6 +11,7 @@ import torch
 from scvi.model import SCVI
 
 from ..module import SRSAVAEModule
+from ._datamodule import as_anndata_registry, check_datamodule, is_of_datamodule
 from ._depth_field import register_depth
 from ._srsa_methods import SRSAMethods
 from ._srsa_options import check_options
@@ -18,6 +19,7 @@ from ._vae_training_plan import VAETrainingPlan
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from lightning.pytorch import LightningDataModule
 
 
 class SRSAVAE(SRSAMethods, SCVI):
@@ -33,7 +35,7 @@ class SRSAVAE(SRSAMethods, SCVI):
     adata
         Annotated data registered with ``SRSAVAE.setup_anndata``: raw counts, cells × genes.
     registry
-        Registry of a data module, as in :class:`scvi.model.SCVI`.
+        Registry of a data module to train on, in place of ``adata``; see :meth:`train`.
     n_hidden
         Nodes per hidden layer.
     n_latent
@@ -142,6 +144,10 @@ class SRSAVAE(SRSAMethods, SCVI):
             plain_n_latent=10,
         )
         n_latent, n_tokens, kl_z_weight, linear_weight = options
+        if registry is not None and is_of_datamodule(registry):
+            registry = as_anndata_registry(
+                registry, self.setup_anndata, self._get_most_recent_anndata_manager
+            )
         super().__init__(
             adata,
             registry,
@@ -230,6 +236,7 @@ class SRSAVAE(SRSAMethods, SCVI):
         train_size: float | None = None,
         plan_kwargs: dict | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
+        datamodule: LightningDataModule | None = None,
         **kwargs: Any,
     ) -> None:
         """Train the model.
@@ -259,6 +266,11 @@ class SRSAVAE(SRSAMethods, SCVI):
             Directory to save the state of the training to, after every epoch: a run that was cut
             off and is started again with the same arguments and data goes on from there, to the
             same result. It needs ``rng``. Delete it when it is not needed any more.
+        datamodule
+            Source of cells for a model made of its ``registry``, such as
+            ``scvi.dataloaders.AnnbatchDataModule`` of scvi-tools 1.5 for cells that do not fit into
+            memory. It deals the cells into batches, and into those to train on and to validate,
+            by itself, and tells their number as ``n_obs``.
         **kwargs
             Passed to :meth:`scvi.model.SCVI.train`.
 
@@ -267,7 +279,8 @@ class SRSAVAE(SRSAMethods, SCVI):
         ValueError
             If there are fewer than three cells, no epochs, or the counts are a dask array; if
             ``checkpoint_dir`` holds a damaged checkpoint or that of another run, or is given
-            without ``rng``.
+            without ``rng``; if there is a ``datamodule`` for a model with data, or none for a model
+            without, or one that something else does not go with.
         OSError
             A checkpoint cannot be written.
         RuntimeError
@@ -283,14 +296,22 @@ class SRSAVAE(SRSAMethods, SCVI):
         >>> float(vae.history["kl_weight_train"].iloc[-1, 0])  # 2 with a mixture prior
         2.0
         """
+        check_datamodule(
+            datamodule,
+            self.adata,
+            attention=None if self.module.block is None else self.module.block.attention,
+            train_size=train_size,
+            checkpoint_dir=checkpoint_dir,
+        )
         arguments = self._training_arguments(
             max_epochs=max_epochs,
             early_stopping=early_stopping,
             train_size=train_size,
             lr=1e-3,
             plan_kwargs=plan_kwargs,
+            datamodule=datamodule,
         )
-        arguments = {**arguments, "batch_size": batch_size, **kwargs}
+        arguments = {**arguments, "batch_size": batch_size, "datamodule": datamodule, **kwargs}
         with self._training(arguments, rng, progress_bar, checkpoint_dir) as settled:
             super().train(**settled)
 
