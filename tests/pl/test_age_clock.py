@@ -116,7 +116,26 @@ def test_stored_colors_that_do_not_fit_are_passed_over(colors):
 
 def test_many_categories():
     ax = age_clock(fake_age_result(30), color="donor_id", show=False)
-    assert len(np.unique(ax.collections[0].get_facecolor(), axis=0)) == 30
+    colors = np.concatenate([points.get_facecolor() for points in ax.collections])
+    assert len(np.unique(colors, axis=0)) == len(colors) == 30
+
+
+def test_more_than_three_categories_differ_in_shape_as_well():
+    adata = fake_age_result(30)
+    codes = adata.obs["donor_id"].cat.codes % 8
+    adata.obs["site"] = pd.Categorical([f"site {code}" for code in codes])
+    legend = {}
+    for color in ("sex", "site"):
+        ax = age_clock(adata, color=color, show=False)
+        found = next(a for a in ax.findobj(Legend) if a is not ax.get_legend())
+        legend[color] = [handle.get_marker() for handle in found.legend_handles]
+    assert legend == {"sex": ["o", "o"], "site": [*"ooo^^^ss"]}
+    assert [len(points.get_offsets()) for points in ax.collections] == [12, 12, 6]
+    shapes = [points.get_paths()[0].vertices.shape for points in ax.collections]
+    assert len(set(shapes)) == 3
+    # A marker of one's own is taken for all.
+    ax = age_clock(adata, color="site", marker="*", show=False)
+    assert [len(points.get_offsets()) for points in ax.collections] == [30]
 
 
 def test_color_by_number():

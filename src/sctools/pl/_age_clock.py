@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _MISSING = "0.6"
 """Colour of donors without a value, and of intervals: a grey that shows on white and on black."""
 
+_MARKERS = "o^sDv"
+"""Shapes of categories, of three in turn: of more colours, some look alike to colour-blind eyes."""
+
 
 @docs.dedent
 def age_clock(
@@ -72,7 +75,8 @@ def age_clock(
     %(key)s
     color
         Column of ``adata.obs`` with one value per donor (or sample), such as the sex, to colour
-        the donors by. Numbers are drawn with a colour bar, all else as categories.
+        the donors by. Numbers are drawn with a colour bar, all else as categories: every three of
+        them with another marker, so that more than three are told apart by colour-blind readers.
     palette
         Colours of the categories of ``color``: the name of a palette, a list, or a mapping from
         category to colour; for numbers, the name of a colour map. By default
@@ -137,7 +141,8 @@ def age_clock(
 
     defaults = {"s": 30 if len(donors) <= 100 else 14, "alpha": 0.85, "zorder": 2, "linewidth": 0}
     style = merge_kwargs(defaults, kwargs, PathCollection)
-    drawn = _scatter(ax, donors, values, colors, cmap, style)
+    markers = {name: style.get("marker", _MARKERS[i // 3 % 5]) for i, name in enumerate(colors)}
+    drawn = _scatter(ax, donors, values, colors, markers, cmap, style)
     bars = _draw_intervals(ax, donors) if intervals and "lower" in donors.columns else None
     if cmap is not None:
         ax.figure.colorbar(drawn, ax=ax, label=str(color), shrink=0.8)
@@ -148,7 +153,9 @@ def age_clock(
     at_donors = metrics["donor"]
     units = "sample" if "sample" in donors.columns else "donor"
     marker = Line2D([], [], linestyle="", marker="o", markersize=5)
-    marker.set_color(foreground if values is not None else drawn.get_facecolor()[0])
+    marker.set_color(
+        foreground if values is not None or drawn is None else drawn.get_facecolor()[0]
+    )
     marker.set_label(f"Clock, {_accuracy(at_donors, units, unit)}")
     mean.set_label(f"Mean age: MAE {at_donors['mae_mean']:.1f} {unit}")
     verdict = None if bool(metrics["beats_mean"]) else _failure(metrics)
@@ -161,7 +168,7 @@ def age_clock(
         below.get_title().set_fontweight("bold")
     if colors:
         handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=5, color=c, label=name)
+            Line2D([], [], linestyle="", marker=markers[name], markersize=5, color=c, label=name)
             for name, c in colors.items()
         ]
         if values is not None and values.isna().any():
@@ -202,9 +209,10 @@ def _scatter(
     donors: pd.DataFrame,
     values: pd.Series | None,
     colors: dict[str, Any],
+    markers: dict[str, Any],
     cmap: Colormap | None,
     style: dict[str, Any],
-) -> PathCollection:
+) -> PathCollection | None:
     x, y = donors["age"].to_numpy(), donors["predicted"].to_numpy()
     if values is None:
         default = {} if {"c", "color", "facecolor"} & set(style) else {"color": COLORS[0]}
@@ -214,7 +222,11 @@ def _scatter(
         ax.scatter(x[~known], y[~known], color=_MISSING, **style)
     if cmap is not None:
         return ax.scatter(x[known], y[known], c=values[known].to_numpy(), cmap=cmap, **style)
-    return ax.scatter(x[known], y[known], c=[colors[name] for name in values[known]], **style)
+    for marker in dict.fromkeys(markers.values()):
+        rows = known & values.map(markers).eq(marker).to_numpy()
+        c = [colors[name] for name in values[rows]]
+        ax.scatter(x[rows], y[rows], c=c, **{**style, "marker": marker})
+    return None
 
 
 def _draw_intervals(ax: Axes, donors: pd.DataFrame) -> LineCollection | None:
