@@ -17,6 +17,16 @@ def test_names(value):
     check.check_names(layer=np.str_("counts"))
 
 
+@pytest.mark.parametrize("value", [None, 3, b"x", {"x": 1}, [3], [["x"]], float("nan"), object])
+def test_lists(value):
+    with pytest.raises(TypeError, match=r"`methods` must be a list of names, found"):
+        check.check_list(value, "methods")
+    with pytest.raises(TypeError, match=r"the string 'x'\. Write `methods=\['x'\]`"):
+        check.check_list("x", "methods")
+    for names in (["x", "y"], ("x", "y"), np.array(["x", "y"]), iter(["x", "y"])):
+        assert check.check_list(names, "methods") == ["x", "y"]
+
+
 @pytest.mark.parametrize("value", ["yes", 0.5, [], {}, object, np.array([1, 2])])
 def test_flags(value):
     with pytest.raises(TypeError, match=r"`copy` must be True or False, found"):

@@ -45,16 +45,21 @@ def check_share(number: Any, argument: str) -> None:
 
 def check_columns(columns: Any, argument: str) -> list[str]:
     """Return names of columns as a list, empty for ``None``; raise ``TypeError`` otherwise."""
-    if isinstance(columns, str):
+    return [] if columns is None else check_list(columns, argument, "columns")
+
+
+def check_list(names: Any, argument: str, what: str = "names") -> list[str]:
+    """Return names as a list; raise ``TypeError`` on a single one, and on all else."""
+    if isinstance(names, str):
         raise TypeError(
-            f"`{argument}` must be a list of columns, found the string {columns!r}. Write "
-            f"`{argument}=[{columns!r}]`."
+            f"`{argument}` must be a list of {what}, found the string {names!r}. Write "
+            f"`{argument}=[{names!r}]`."
         )
-    listed = isinstance(columns, Iterable) and not isinstance(columns, bytes | Mapping)
-    names = list(columns) if listed else []
-    if (columns is not None and not listed) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"`{argument}` must be a list of columns, found {columns!r}.")
-    return names
+    listed = isinstance(names, Iterable) and not isinstance(names, bytes | Mapping)
+    found = list(names) if listed else []
+    if not listed or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"`{argument}` must be a list of {what}, found {names!r}.")
+    return found
 
 
 def check_options(**options: Any) -> None:

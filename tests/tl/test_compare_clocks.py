@@ -204,8 +204,9 @@ def test_donor_attention_is_one_row_whatever_the_inputs():
 
 def test_several_inputs():
     adata = small_cohort()
-    compare_clocks(adata, ["pls"], inputs=["cells", "sums"], n_folds=3)
+    compare_clocks(adata, ["pls"], inputs=np.array(["cells", "sums"]), n_folds=3)
     result = adata.uns["compare_clocks"]
+    assert result["params"]["inputs"] == ["cells", "sums"]
     assert result["results"].index.tolist() == ["pls, cells", "pls, sums", "mean_age"]
     assert result["results"]["input"].tolist() == ["cells", "sums", "none"]
     assert result["results"]["cell_mae"].isna().tolist() == [False, True, False]
@@ -320,8 +321,11 @@ def test_bootstrap_interval_has_the_width_of_the_standard_error():
         ({"methods": []}, ValueError, "`methods`"),
         ({"methods": ["pls", "pls"]}, ValueError, "each once"),
         ({"methods": "pls"}, TypeError, r"methods=\['pls'\]"),
+        ({"methods": 0.5}, TypeError, "`methods` must be a list of names, found 0.5"),
+        ({"methods": [["pls"]]}, TypeError, "`methods` must be a list of names"),
         ({"inputs": "counts"}, ValueError, "`inputs` must name some of 'cells'.*'counts'"),
         ({"inputs": []}, ValueError, "`inputs`"),
+        ({"inputs": np.nan}, TypeError, "`inputs` must be a list of names, found nan"),
         ({"method_kwargs": {"gma": {}}}, ValueError, "`method_kwargs` is for 'gma'"),
         ({"method_kwargs": {"pls": {"depth": 3}}}, TypeError, "depth"),
         ({"n_folds": 1}, ValueError, "`n_folds`"),

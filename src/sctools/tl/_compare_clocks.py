@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .._arguments import as_generator, check_flags, check_names, check_options, check_whole
+from .._arguments import (
+    as_generator,
+    check_flags,
+    check_list,
+    check_names,
+    check_options,
+    check_whole,
+)
 from .._docs import docs
 from .._keys import CLOCK_COMPARISON
 from .._settings import settings
@@ -189,8 +196,8 @@ def compare_clocks(
     record = {
         "params": recorded_params(
             method="compare_clocks",
-            methods=list(methods),
-            inputs=[inputs] if isinstance(inputs, str) else inputs and list(inputs),
+            methods=[str(name) for name in methods],
+            inputs=inputs if inputs is None else [str(name) for name in np.atleast_1d(inputs)],
             **names._asdict(),
             n_folds=folds.n_folds,
             n_bootstrap=int(n_bootstrap),
@@ -247,17 +254,16 @@ def make_methods(
     """Clock methods by the names of their rows; raise on whatever cannot be run."""
     from ..model._clock_methods import INPUTS, METHODS, OWN_INPUT, clock_method
 
-    if isinstance(methods, str):
-        raise TypeError(f"`methods` must be a list of names; write `methods=[{methods!r}]`.")
-    methods = list(methods)
+    methods = check_list(methods, "methods")
     unknown = [name for name in methods if name not in METHODS]
     if unknown or not methods or len(set(methods)) < len(methods):
         raise ValueError(
             f"`methods` must name some of {listing(METHODS)}, each once; found "
             f"{listing(unknown or methods)}."
         )
-    tried: list[str | None] = [inputs] if inputs is None or isinstance(inputs, str) else [*inputs]
-    unknown = [str(name) for name in tried if name is not None and name not in INPUTS]
+    tried: list[str | None] = [inputs] if inputs is None or isinstance(inputs, str) else []
+    tried = tried or [*check_list(inputs, "inputs")]
+    unknown = [name for name in tried if name is not None and name not in INPUTS]
     if unknown or not tried or len(set(tried)) < len(tried):
         raise ValueError(
             f"`inputs` must name some of {listing(INPUTS)}, each once; found "
