@@ -64,8 +64,9 @@ def attention_df(
     KeyError
         If there is no result under ``key``.
     ValueError
-        If a group is unknown, ``n_top`` is not a positive integer, or the parts of the result do
-        not fit each other.
+        If a group is unknown, ``n_top`` is not a positive integer, the parts of the result do not
+        fit each other, or there are no groups, as every cell was answered ``"Unknown"``: nothing
+        was averaged then, and an empty table would look like an answer.
 
     See Also
     --------
