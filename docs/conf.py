@@ -66,6 +66,9 @@ napoleon_use_ivar = True  # the fields of a named tuple are listed in its docstr
 
 # Annotations name the private module where an object was defined; readers know the public one.
 qualname_overrides = {
+    "lightning.pytorch.core.datamodule.LightningDataModule": (
+        "lightning.pytorch.core.LightningDataModule"
+    ),
     "pandas.core.series.Series": "pandas.Series",
     "matplotlib.axes._axes.Axes": "matplotlib.axes.Axes",
     "mudata._core.mudata.MuData": "mudata.MuData",
