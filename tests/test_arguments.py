@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sctools import _arguments as check
@@ -15,6 +16,17 @@ def test_names(value):
     with pytest.raises(TypeError, match=r"`layer` must be a name \(text\) or None, found"):
         check.check_names(age_key="age", donor_key=None, layer=value)
     check.check_names(layer=np.str_("counts"))
+
+
+@pytest.mark.parametrize(
+    "value", ["c", None, 3, ["a"], {"a": 1}, np.array(["a", "b"]), pd.DataFrame(), object]
+)
+def test_choices(value):
+    with pytest.raises(ValueError, match=r"`prior` must be 'a' or 'b', found"):
+        check.check_choice(value, ("a", "b"), "prior")
+    with pytest.raises(ValueError, match=r"`prior` must be one of 'a', 'b', 'd', found"):
+        check.check_choice(value, {"a": 1, "b": 2, "d": 3}, "prior")
+    check.check_choice(np.str_("a"), ("a", "b"), "prior")
 
 
 @pytest.mark.parametrize("value", [None, 3, b"x", {"x": 1}, [3], [["x"]], float("nan"), object])

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ._validate import listing
+
 
 def check_names(**names: object) -> None:
     """Raise ``TypeError`` unless each argument is the name of something, or ``None``."""
@@ -41,6 +43,15 @@ def check_share(number: Any, argument: str) -> None:
     """Raise ``ValueError`` unless this is a number from 0 to 1."""
     if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= float(number) <= 1:
         raise ValueError(f"`{argument}` must lie between 0 and 1, found {number!r}.")
+
+
+def check_choice(value: Any, choices: Iterable[str], argument: str) -> None:
+    """Raise ``ValueError`` unless this is one of some names."""
+    known = list(choices)
+    # Not all values can be compared with a name, or looked up.
+    if not isinstance(value, str) or value not in known:
+        names = " or ".join(map(repr, known)) if len(known) == 2 else f"one of {listing(known)}"
+        raise ValueError(f"`{argument}` must be {names}, found {value!r}.")
 
 
 def check_columns(columns: Any, argument: str) -> list[str]:

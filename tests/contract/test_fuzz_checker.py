@@ -32,13 +32,13 @@ def small():
     return adata
 
 
-def judged(function, tmp_path, *, view=False, seconds=5.0, then=(), **kwargs):
+def judged(function, tmp_path, *, base=small, view=False, seconds=5.0, then=(), **kwargs):
     """Problems of a call of ``function``, whose docstring allows ValueError and KeyError."""
     function.__doc__ = "Do it.\n\nRaises\n------\nKeyError\n    Missing.\nValueError\n    Bad.\n"
     subject = Subject(
-        "it", function, small, dict, writes=lambda key, kwargs: ("result",), then=tuple(then)
+        "it", function, base, dict, writes=lambda key, kwargs: ("result",), then=tuple(then)
     )
-    case = Case(subject, small(), dict(kwargs), tmp_path)
+    case = Case(subject, base(), dict(kwargs), tmp_path)
     if view:
         case.parents.append(case.data)
         case.data = case.data[:4]
@@ -80,6 +80,23 @@ def test_a_copy_is_looked_at(tmp_path):
         return adata.copy()
 
     assert any("changed: obs" in p for p in judged(both, tmp_path, copy=True).problems)
+
+
+def test_columns_whose_names_are_numbers(tmp_path):
+    def numbered():
+        adata = small()
+        adata.obs = pd.DataFrame({3: 1.0}, index=adata.obs_names)
+        return adata
+
+    def stays(adata):
+        adata.obs["result"] = 1.0  # the names of all columns are of another dtype now
+
+    assert judged(stays, tmp_path, base=numbered).problems == []
+
+    def renames(adata):
+        adata.obs.columns = ["3"]
+
+    assert any("changed: obs" in p for p in judged(renames, tmp_path, base=numbered).problems)
 
 
 # ------------------------------------------------------------------------- exceptions

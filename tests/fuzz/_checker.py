@@ -224,7 +224,10 @@ def _without(parts: dict[str, Any], written: tuple[str, ...]) -> dict[str, Any]:
     parts = dict(parts)
     for slot in ("obs", "var"):
         table = parts[slot]
-        parts[slot] = table.loc[:, [column not in written for column in table.columns]]
+        kept = table.loc[:, [column not in written for column in table.columns]]
+        # Labels that are numbers are of another dtype beside the name of a new column.
+        kept.columns = kept.columns.infer_objects()
+        parts[slot] = kept
     for slot in ("obsm", "uns"):
         parts[slot] = {name: value for name, value in parts[slot].items() if name not in written}
     if "mod" in parts:

@@ -675,8 +675,8 @@ def test_minified_library(vae, data, tmp_path):
     [
         ({"attention": "cells"}, "`attention` must be one of 'memory'"),
         ({"residual": "double"}, "`residual` must be one of"),
-        ({"prior": "vamp"}, "`prior` must be one of"),
-        ({"encoder": "linear"}, "`encoder` must be one of"),
+        ({"prior": "vamp"}, "`prior` must be 'mixture' or 'normal'"),
+        ({"encoder": "linear"}, "`encoder` must be 'srsa' or 'scvi'"),
         ({"n_latent": 0}, "`n_latent` must be a whole number ≥ 1, found 0"),
         ({"n_tokens": -4}, "`n_tokens` must be a whole number"),
         ({"n_components": 2.5}, "`n_components` must be a whole number"),

@@ -403,8 +403,8 @@ def test_covariates_size_factors_and_layers():
     [
         ({"attention": "cells"}, "`attention` must be one of 'memory'"),
         ({"residual": "double"}, "`residual` must be one of"),
-        ({"prior": "vamp"}, "`prior` must be one of"),
-        ({"encoder": "linear"}, "`encoder` must be one of"),
+        ({"prior": "vamp"}, "`prior` must be 'mixture' or 'normal'"),
+        ({"encoder": "linear"}, "`encoder` must be 'srsa' or 'scvi'"),
         ({"n_latent": 0}, "`n_latent` must be a whole number ≥ 1, found 0"),
         ({"n_tokens": 0}, "`n_tokens` must be a whole number"),
         ({"n_components": 2.5}, "`n_components` must be a whole number"),

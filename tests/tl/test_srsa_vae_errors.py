@@ -635,7 +635,8 @@ def test_training_arguments_with_a_given_model(adata, vae):
     [
         ({"attention": "cells"}, ValueError, r"`attention` must be one of 'memory'.*found 'cells'"),
         ({"residual": "double"}, ValueError, r"`residual` must be one of 'scaled'"),
-        ({"prior": "vamp"}, ValueError, r"`prior` must be one of 'mixture', 'normal'"),
+        ({"prior": "vamp"}, ValueError, r"`prior` must be 'mixture' or 'normal'"),
+        ({"prior": pd.DataFrame()}, ValueError, r"`prior` must be 'mixture' or 'normal'"),
         ({"n_latent": 0}, ValueError, r"`n_latent` must be a whole number ≥ 1, found 0"),
         ({"n_latent": -3}, ValueError, r"`n_latent` must be a whole number ≥ 1, found -3"),
         ({"n_latent": 2.5}, ValueError, r"`n_latent` must be a whole number ≥ 1, found 2.5"),

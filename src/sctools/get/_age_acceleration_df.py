@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from .._arguments import check_choice
 from .._docs import docs
 from .._keys import AGE_ACCELERATION
 from .._validate import check_result, listing
@@ -64,8 +65,7 @@ def age_acceleration_df(
     >>> results[["cell_type", "group", "reference"]].iloc[0].tolist()
     ['B cell', 'case', 'control']
     """
-    if table not in _TABLES:
-        raise ValueError(f"`table` must be one of {listing(_TABLES)}, found {table!r}.")
+    check_choice(table, _TABLES, "table")
     result = check_result(adata, key, tool="age_acceleration")
     if not isinstance(result.get(table), pd.DataFrame) or "lines" not in result:
         raise KeyError(

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from natsort import natsorted
 
+from .._arguments import check_choice
 from .._docs import docs
 from .._validate import check_obs_key, listing
 from ..pp._blood_types import blood_type
@@ -128,8 +129,7 @@ class LinearClock:
         n_measured: int | None = None,
         name: str | None = None,
     ) -> None:
-        if labels not in ("exact", "blood"):
-            raise ValueError(f"`labels` must be 'exact' or 'blood', found {labels!r}.")
+        check_choice(labels, ("exact", "blood"), "labels")
         for argument, value in {
             "target_sum": target_sum,
             "pseudocell_size": pseudocell_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .._validate import listing
+from .._arguments import check_choice
 
 PRIORS = ("hard", "soft", "none", "shuffled")
 
@@ -19,8 +19,7 @@ DENSE_BYTES = 8 * 2**30
 
 def check_options(options: dict[str, Any]) -> None:
     """Raise on settings that are unknown or out of range."""
-    if options["prior"] not in PRIORS:
-        raise ValueError(f"`prior` must be one of {listing(PRIORS)}, found {options['prior']!r}.")
+    check_choice(options["prior"], PRIORS, "prior")
     for name in ("n_hidden", "n_heads", "n_layers"):
         value = options[name]
         if isinstance(value, bool) or int(value) != value or value < 1:

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from .._arguments import check_choice
 from .._validate import check_obs_key, listing
 from ..module import FoldedPublishedNetwork, Precision, PublishedNetwork
 from ..pp._clock_categories import (
@@ -304,8 +305,7 @@ class PublishedClock(PublishedTraining):
         target_sum = self.target_sum if target_sum is None else _check_target_sum(target_sum)
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, found {batch_size}.")
-        if precision not in PRECISIONS:
-            raise ValueError(f"`precision` must be one of {PRECISIONS}, found {precision!r}.")
+        check_choice(precision, PRECISIONS, "precision")
         if target_sum == "median" and log_normalized:
             raise ValueError(
                 "`target_sum='median'` needs counts: the depth of log-normalised cells is lost. "

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validate import listing
+from .._arguments import check_choice
 from ..module import ATTENTION, RESIDUAL
 
 MIN_CELLS = 3
@@ -59,8 +59,7 @@ def check_options(
         ("prior", prior, ("mixture", "normal")),
         ("encoder", encoder, ("srsa", "scvi")),
     ):
-        if value not in known:
-            raise ValueError(f"`{name}` must be one of {listing(known)}, found {value!r}.")
+        check_choice(value, known, name)
     if n_latent is None:
         n_latent = N_LATENT if encoder == "srsa" else plain_n_latent
     if kl_z_weight is None:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 
+from .._arguments import check_choice
 from .._docs import docs
 from .._keys import AGE_CLOCK
 from .._validate import check_obs_key, check_result, listing
@@ -108,8 +109,7 @@ def age_by_celltype(
     >>> ax = sctools.pl.age_by_celltype(adata, value="acceleration", show=False)
     """
     result = check_result(adata, key, tool="age_clock")
-    if value not in ("age", "acceleration"):
-        raise ValueError(f"`value` must be 'age' or 'acceleration', found {value!r}.")
+    check_choice(value, ("age", "acceleration"), "value")
     groupby = _check_groupby(adata, result["params"], groupby, key)
     table, unit = _table(adata, result["params"], key, groupby, value)
     names = _check_order(table["group"], order, groupby)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from natsort import natsorted
 
+from .._arguments import check_choice
 from .._docs import docs
 from .._keys import PRIOR_TRANSFORMER
 from .._validate import listing
@@ -116,8 +117,7 @@ def prior_transformer(
     >>> ax = sctools.pl.prior_transformer(adata, show=False)
     """
     params = check_prior(adata, key)["params"]
-    if value not in ("lift", "contrast"):
-        raise ValueError(f"`value` must be 'lift' or 'contrast', found {value!r}.")
+    check_choice(value, ("lift", "contrast"), "value")
     check_positive(n_top, "n_top")
     check_positive(min_targets, "min_targets")
     found = tf_lift(adata, key)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from .._arguments import check_choice
 from .._docs import docs
 from .._keys import SRSA_VAE, SRSAVAEKeys
 from .._validate import check_result
@@ -104,8 +105,7 @@ def srsa_vae(
     >>> ax = sctools.pl.srsa_vae(adata, show=False)
     """
     params = check_result(adata, key, tool="srsa_vae")["params"]
-    if value not in ("lift", "attention"):
-        raise ValueError(f"`value` must be 'lift' or 'attention', found {value!r}.")
+    check_choice(value, ("lift", "attention"), "value")
     check_n_tokens(n_tokens)
     groupby = check_groupby(adata, params, groupby, key)
     table = attention_table(adata, params, key, groupby, n_tokens)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
-from .._arguments import check_flags, check_names
+from .._arguments import check_choice, check_flags, check_names
 from .._keys import PRIOR_NETWORK
 from .._validate import check_adata, check_key_added, check_writable
 from ._match_genes import check_unique_genes
@@ -202,8 +202,7 @@ def build_network(
             raise TypeError(f"`{name}` must be an integer, found {value!r}.")
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1, found {value}.")
-    if complexes not in ("expand", "drop"):
-        raise ValueError(f"`complexes` must be 'expand' or 'drop', found {complexes!r}.")
+    check_choice(complexes, ("expand", "drop"), "complexes")
     check_unique_genes(adata)
     stored = _stored(adata, net)
     if stored is not None:

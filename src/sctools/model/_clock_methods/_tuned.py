@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..._validate import listing
+from ..._arguments import check_choice
 from ...pp._clock_input import READ_ROWS
 from ...pp._expression import row_blocks
 from .._age_statistics import top_genes
@@ -224,8 +224,7 @@ class TunedMethod:
     ) -> None:
         self.regression = regression
         self.input = regression.default_input if input is None else input
-        if self.input not in INPUTS:
-            raise ValueError(f"`input` must be one of {listing(INPUTS)}, found {input!r}.")
+        check_choice(self.input, INPUTS, "input")
         check_counts(
             pseudocell_size=pseudocell_size, n_pseudocells=n_pseudocells, n_top_genes=n_top_genes
         )
