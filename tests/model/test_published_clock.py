@@ -405,7 +405,7 @@ def test_bad_cells(clock, adata):
         assert_unchanged(data, before)
 
     check("`batch_size` must be at least 1", batch_size=0)
-    check("`precision` must be one of .*found 'int8'", precision="int8")
+    check("`precision` must be 'float32' or 'float16', found 'int8'", precision="int8")
     check("needs counts", target_sum="median", log_normalized=True)
     check("looks like counts", log_normalized=True)
     check("`donor_key='who'` is not a column", kind=KeyError, donor_key="who")
