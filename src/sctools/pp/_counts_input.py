@@ -114,9 +114,12 @@ def counts_adata(
             "them: `sc.pp.filter_cells(adata, min_counts=1)`.",
             empty, adata.n_obs, len(taken),
         )  # fmt: skip
+    obs = adata.obs[names.columns()].copy()
+    half = obs.columns[obs.dtypes == "float16"]
+    obs[half] = obs[half].astype("float32")  # pandas has no categories of the other
     private = AnnData(
         X=matrix,
-        obs=adata.obs[names.columns()].copy(),
+        obs=obs,
         var=pd.DataFrame(index=taken.copy()),
     )
     if proteins is not None:
