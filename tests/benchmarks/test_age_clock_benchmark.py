@@ -15,11 +15,7 @@ from .._clocks import small_cohort
 
 
 @pytest.fixture
-def benchmark_script(root, monkeypatch):
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
+def benchmark_script(benchmarks):
     return importlib.import_module("age_clock")
 
 

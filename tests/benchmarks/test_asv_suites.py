@@ -20,19 +20,10 @@ KINDS = ("time_", "peakmem_", "mem_", "track_")
 
 
 @pytest.fixture
-def folder(root, monkeypatch):
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
-    return folder
-
-
-@pytest.fixture
-def suites(folder):
+def suites(benchmarks):
     """The classes by name, of every file that asv would find."""
-    config = json.loads((folder / "asv.conf.json").read_text())
-    files = {p.stem for p in (folder / config["benchmark_dir"]).glob("[!_]*.py")}
+    config = json.loads((benchmarks / "asv.conf.json").read_text())
+    files = {p.stem for p in (benchmarks / config["benchmark_dir"]).glob("[!_]*.py")}
     assert files == set(MODULES)
     modules = [importlib.import_module(f"asv_suites.{name}") for name in MODULES]
     return {

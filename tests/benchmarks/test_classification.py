@@ -20,12 +20,8 @@ TYPES = ("B", "CD14+ Mono", "NK", "T")
 
 
 @pytest.fixture
-def tasks(root, monkeypatch, tmp_path):
+def tasks(benchmarks, monkeypatch, tmp_path):
     """The tasks, with a data folder of the test's own, which is empty."""
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
     module = importlib.import_module("_classification_tasks")
     monkeypatch.setattr(module, "DATA", tmp_path / "data")
     return module

@@ -17,12 +17,8 @@ ARI = ("kmeans_ari", "leiden_ari", "leiden05_ari")
 
 
 @pytest.fixture
-def part(root, monkeypatch):
+def part(benchmarks):
     """Import a module of the benchmark by the end of its name."""
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
     return lambda name: importlib.import_module(f"_clustering_{name}")
 
 

@@ -9,11 +9,7 @@ import pytest
 
 
 @pytest.fixture
-def script(root, monkeypatch):
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
+def script(benchmarks, monkeypatch):
     for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):  # which the script sets
         monkeypatch.setenv(f"{name}_NUM_THREADS", "1")
     return importlib.import_module("donor_attention")

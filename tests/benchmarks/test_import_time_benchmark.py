@@ -8,11 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def script(root, monkeypatch):
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
+def script(benchmarks):
     return importlib.import_module("import_time")
 
 

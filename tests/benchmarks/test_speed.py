@@ -13,16 +13,7 @@ import pytest
 
 
 @pytest.fixture
-def folder(root, monkeypatch):
-    folder = root / "benchmarks"
-    if not folder.is_dir():
-        pytest.skip("benchmarks/ is part of the checkout only")
-    monkeypatch.syspath_prepend(folder)
-    return folder
-
-
-@pytest.fixture
-def frame(folder, monkeypatch):
+def frame(benchmarks, monkeypatch):
     module = importlib.import_module("_side_by_side")
     names = dict.fromkeys(module.CONTROLS, lambda: None)
     monkeypatch.setattr(module, "controls", lambda: names)
@@ -110,14 +101,14 @@ def test_peak_is_that_of_the_work(frame):
     assert found["peak"] >= found["before"]
 
 
-def test_every_figure_and_child_is_a_function(folder):
+def test_every_figure_and_child_is_a_function(benchmarks):
     speed = importlib.import_module("speed")
     for where in (*speed.FIGURES.values(), *speed.CHILDREN.values()):
         assert callable(speed.function(where))
 
 
 @pytest.mark.parametrize("name", ["training", "prior"])
-def test_figures_on_tiny_data(folder, name, monkeypatch):
+def test_figures_on_tiny_data(benchmarks, name, monkeypatch):
     speed, frame = importlib.import_module("speed"), importlib.import_module("_side_by_side")
     monkeypatch.setattr(importlib.import_module("published_clock"), "N_GENES", {"0.1.3": 60})
     found = speed.function(speed.FIGURES[name])(True)
@@ -131,14 +122,14 @@ def test_figures_on_tiny_data(folder, name, monkeypatch):
         assert 0 < errors.filter(like="float32").item() < 1e-5
 
 
-def test_likelihood_is_that_of_scvi_tools(folder):
+def test_likelihood_is_that_of_scvi_tools(benchmarks):
     vae = importlib.import_module("_speed_vae")
     adata = vae.counts(30, 50)
     assert adata.X.sum(axis=1).min() > 0
     assert vae.likelihood_error(adata.X) < 1e-6
 
 
-def test_the_table_of_what_was_measured(folder, tmp_path, monkeypatch, capsys):
+def test_the_table_of_what_was_measured(benchmarks, tmp_path, monkeypatch, capsys):
     frame = importlib.import_module("_side_by_side")
     table = frame.table([frame.row("step", "other", "times as fast", [2.0, 3, 4], "≥ 2")])
     table.insert(0, "machine", "some processor")
@@ -150,8 +141,8 @@ def test_the_table_of_what_was_measured(folder, tmp_path, monkeypatch, capsys):
     assert "| step | other | 3 | 2 – 4 | times as fast | ≥ 2 |  |" in shown
 
 
-def test_a_child_reports_in_json(folder):
-    command = [sys.executable, folder / "speed.py", "--child", "edges", "[30, 20, 2]"]
+def test_a_child_reports_in_json(benchmarks):
+    command = [sys.executable, benchmarks / "speed.py", "--child", "edges", "[30, 20, 2]"]
     found = json.loads(
         subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
     )
