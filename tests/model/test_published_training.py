@@ -151,8 +151,10 @@ def test_median_depth(adata):
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"max_epochs": 0}, ValueError, "`max_epochs` must be positive"),
-        ({"batch_size": 0}, ValueError, "`batch_size` must be positive"),
+        ({"max_epochs": 0}, ValueError, "`max_epochs` must be at least 1, found 0"),
+        ({"max_epochs": 1.5}, ValueError, "`max_epochs` must be a whole number"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be at least 1, found 0"),
+        ({"batch_size": 8.0}, ValueError, "`batch_size` must be a whole number"),
         ({"lr": -1.0}, ValueError, "`lr` must be positive"),
         ({"gate_l1": -1.0}, ValueError, "`gate_l1` must not be negative"),
         ({"age_key": "years"}, KeyError, "years"),

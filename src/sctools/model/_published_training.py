@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
+from .._arguments import check_whole
 from .._settings import settings
 from .._validate import check_obs_key
 from ..module import PublishedNetwork, TrainablePublishedNetwork
@@ -109,7 +110,10 @@ class PublishedTraining:
             No cell has an age, too few genes are found, no cell has a known category, values are
             not what was declared, or an argument is out of range.
         """
-        _check(max_epochs=max_epochs, batch_size=batch_size, lr=lr)
+        check_whole(max_epochs, "max_epochs")
+        check_whole(batch_size, "batch_size")
+        if not 0 < lr < np.inf:
+            raise ValueError(f"`lr` must be positive, found {lr}.")
         for name, weight in {"gate_l1": gate_l1, "gate_l2": gate_l2}.items():
             if not 0 <= weight < np.inf:
                 raise ValueError(f"`{name}` must not be negative, found {weight}.")
@@ -257,9 +261,3 @@ def step(
     loss.backward()
     optimizer.step()
     return error.item()
-
-
-def _check(**positive: float) -> None:
-    for name, value in positive.items():
-        if not 0 < value < np.inf:
-            raise ValueError(f"`{name}` must be positive, found {value}.")
