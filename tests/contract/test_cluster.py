@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -68,18 +69,22 @@ def test_rows_come_in_order_and_in_pieces(client):
         assert total == pytest.approx(counts[rows].sum())
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_made_up_for(client, tmp_path):
-    counts = sparse.random(200, 6, 0.5, "csr", random_state=0)
-    mark = str(tmp_path / "killed")
+def sums_but_first_killed(mark, at):
+    """Sum rows; the first worker that comes to row `at` leaves its number and dies."""
 
     def function(block, number):
-        if number[0] >= 100 and not os.path.exists(mark):
-            with open(mark, "w") as file:
-                file.write(str(os.getpid()))
+        if number[0] >= at and not mark.exists():
+            mark.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGKILL)
         return block.sum(axis=1)
 
+    return function
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_made_up_for(client, tmp_path):
+    counts = sparse.random(200, 6, 0.5, "csr", random_state=0)
+    function = sums_but_first_killed(tmp_path / "killed", at=100)
     workers = {
         info["pid"] for info in client.run(lambda: {"pid": __import__("os").getpid()}).values()
     }
@@ -88,6 +93,33 @@ def test_a_killed_worker_is_made_up_for(client, tmp_path):
     assert killed in workers
     sums = np.concatenate([part for _, part in found])
     np.testing.assert_array_equal(sums, counts.sum(axis=1))
+
+
+@pytest.mark.slow
+def test_the_only_worker_may_be_killed(tmp_path):
+    """Nothing that only a worker held is needed to go on."""
+    counts = sparse.random(100, 6, 0.5, "csr", random_state=0)
+    function = sums_but_first_killed(tmp_path / "killed", at=50)
+    settings = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster):
+        found = list(map_blocks(function, lazy(counts), CHUNK, np.arange(100)))
+    assert (tmp_path / "killed").exists()
+    sums = np.concatenate([part for _, part in found])
+    np.testing.assert_array_equal(sums, counts.sum(axis=1))
+
+
+@pytest.mark.slow
+def test_a_large_model_goes_to_the_workers_without_a_warning(client):
+    weights = np.arange(2_000_000.0)
+    counts = sparse.random(60, 6, 0.5, "csr", random_state=0)
+
+    def function(block):
+        return weights[-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = list(map_blocks(function, lazy(counts), CHUNK))
+    assert [last for _, last in found] == [weights[-1]] * 3
 
 
 def test_errors_of_workers_are_raised_here(client):

@@ -79,12 +79,15 @@ def map_blocks(
             yield rows, function(block, *(array[rows] for array in per_row))
         return
 
+    import dask
     from dask.delayed import delayed
 
     if len(matrix.chunks[1]) > 1:
         matrix = matrix.rechunk({1: -1})
-    # One copy for all tasks, on every worker: a model may be large.
-    shared = client.scatter(function, broadcast=True, hash=False)
+    # One task gives the function to all others: a model may be large. Scattered, it would be
+    # lost with the worker that holds the last copy; a task is done again.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+        shared = client.submit(_itself, function, pure=False)
     ends = np.cumsum(matrix.chunks[0])
     starts = ends - matrix.chunks[0]
     tasks = [
@@ -101,6 +104,11 @@ def map_blocks(
             future.release()
     finally:
         client.cancel([future for future in futures if not future.done()])
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function on the worker that fetched it."""
+    return function
 
 
 def _in_chunk(
