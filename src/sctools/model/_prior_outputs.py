@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,41 +41,31 @@ class CellOutputs(NamedTuple):
 @torch.inference_mode()
 def run(
     module: PriorTransformerModule,
-    blocks: Iterable[tuple[int, sp.csr_matrix]],
+    values: sp.csr_matrix,
     batch_size: int,
     take: Callable[[slice, CellOutputs], None],
 ) -> None:
-    """Call ``take(rows, outputs)`` for every batch of the blocks, in their order.
+    """Call ``take(rows, outputs)`` for every batch of cells, in their order.
 
     Parameters
     ----------
     module
         Trained module.
-    blocks
-        First row and log-normalised values of the model's genes.
+    values
+        Log-normalised values of the model's genes.
     batch_size
         Cells at a time.
     take
         What is done with each batch.
     """
     module.eval()
-    with one_thread():
-        _run(module, blocks, batch_size, take)
-
-
-def _run(
-    module: PriorTransformerModule,
-    blocks: Iterable[tuple[int, sp.csr_matrix]],
-    batch_size: int,
-    take: Callable[[slice, CellOutputs], None],
-) -> None:
     device = module.center.device
     network = module.index.network
-    for start, block in blocks:
-        for first in range(0, block.shape[0], batch_size):
-            rows = block[first : first + batch_size]
-            values = torch.from_numpy(rows.toarray().astype(np.float32, copy=False)).to(device)
-            encoded = module.encode(values)
+    with one_thread():
+        for first in range(0, values.shape[0], batch_size):
+            rows = values[first : first + batch_size]
+            batch = torch.from_numpy(rows.toarray().astype(np.float32, copy=False)).to(device)
+            encoded = module.encode(batch)
             logits = module.generative(encoded.latent)["logits"] / module.temperature
             if encoded.attention is None:
                 raise RuntimeError("A trained module gives attention.")
@@ -86,7 +76,7 @@ def _run(
                 encoded.attention.index_select(1, network).cpu().numpy(),
                 encoded.centred.cpu().numpy(),
             )
-            take(slice(start + first, start + first + len(values)), outputs)
+            take(slice(first, first + len(batch)), outputs)
 
 
 class GroupAttention:
@@ -112,6 +102,12 @@ class GroupAttention:
         self.n_cells += member.sum(axis=1).astype(np.int64)
         self._attention += member @ outputs.attention
         self._read_out += member @ outputs.read_out
+
+    def merge(self, other: GroupAttention) -> None:
+        """Add the cells of another."""
+        self.n_cells += other.n_cells
+        self._attention += other._attention
+        self._read_out += other._read_out
 
     @property
     def attention(self) -> np.ndarray:

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from .._docs import docs
 from .._validate import listing
-from ..pp._expression import (
-    Normalizer,
-    check_values,
-    describe,
-    get_expression,
-    row_blocks,
-)
+from ..pp._expression import Normalizer, describe, get_expression
+from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
+from ._prior_blocks import Keep, KeepAttention, KeepOutput, Kept, PriorBlock, join
 from ._prior_options import check_dense_memory
-from ._prior_outputs import CellOutputs, GroupAttention, run
-from ._typicality import Typicality
+from ._typicality import Typicality, typical
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,17 +40,17 @@ class PriorPredictionMixin:
     typicality: Typicality | None
     is_trained_: bool
 
-    def _each_batch(
+    def _read_cells(
         self,
-        take: Callable[[slice, CellOutputs], None],
+        keep: Keep,
         adata: AnnData | None,
-        *,
+        *per_cell: np.ndarray,
         layer: str | None,
         log_normalized: bool,
         gene_key: str | None,
         min_coverage: float,
         batch_size: int,
-    ) -> None:
+    ) -> Kept:
         """Run the trained model over cells in their order; see `predict_proba`."""
         if not self.is_trained_:
             raise ValueError("The model is not trained yet. Call `model.train()` first.")
@@ -80,24 +73,18 @@ class PriorPredictionMixin:
         normalize = Normalizer(
             match.columns, adata.n_vars, target_sum=TARGET_SUM, log_normalized=log_normalized
         )
-        empty = 0
-
-        def blocks() -> Iterator[tuple[int, sp.csr_matrix]]:
-            nonlocal empty
-            for start, block in row_blocks(matrix, READ_ROWS):
-                check_values(block.data, where=describe(layer), log_normalized=log_normalized)
-                normalized, totals = normalize(block)
-                empty += int((totals == 0).sum())
-                yield start, normalized
-
-        run(self.module, blocks(), batch_size, take)
-        if empty:
+        prepare = Prepare(describe(layer), log_normalized, normalize)
+        function = PriorBlock(prepare, self.module, keep, batch_size)
+        blocks = map_blocks(function, matrix, READ_ROWS, *per_cell, join=join)
+        kept = join(part for _, part in blocks)
+        if kept.n_empty:
             warnings.warn(
-                f"{empty} cells have no counts in the model's genes; their answers tell nothing. "
-                "Filter them: `sc.pp.filter_cells(adata, min_counts=1)`.",
+                f"{kept.n_empty} cells have no counts in the model's genes; their answers tell "
+                "nothing. Filter them: `sc.pp.filter_cells(adata, min_counts=1)`.",
                 UserWarning,
                 stacklevel=3,
             )
+        return kept
 
     def _own_data(self) -> AnnData:
         if self.adata is None:
@@ -145,8 +132,9 @@ class PriorPredictionMixin:
         Parameters
         ----------
         adata
-            Annotated data, in memory or backed; genes are matched by name, whatever their order
-            and whatever else is there. ``None`` takes the training data. It is not changed.
+            Annotated data, in memory, backed or a dask array; genes are matched by name, whatever
+            their order and whatever else is there. ``None`` takes the training data. It is not
+            changed.
         layer, log_normalized
             As in :meth:`setup_anndata`.
         gene_key
@@ -168,9 +156,8 @@ class PriorPredictionMixin:
         ValueError
             The model is not trained, genes do not match, or values are not what was declared.
         """
-        found: list[np.ndarray] = []
-        self._each_batch(
-            lambda _, outputs: found.append(outputs.proba),
+        kept = self._read_cells(
+            KeepOutput("proba"),
             adata,
             layer=layer,
             log_normalized=log_normalized,
@@ -178,7 +165,7 @@ class PriorPredictionMixin:
             min_coverage=min_coverage,
             batch_size=batch_size,
         )
-        return np.concatenate(found)
+        return kept.joined("proba")
 
     def predict(self, adata: AnnData | None = None, **kwargs: Any) -> np.ndarray:
         """Return the most probable class of every cell.
@@ -226,9 +213,8 @@ class PriorPredictionMixin:
         KeyError, ValueError
             As :meth:`predict_proba`.
         """
-        found: list[np.ndarray] = []
-        self._each_batch(
-            lambda _, outputs: found.append(outputs.latent),
+        kept = self._read_cells(
+            KeepOutput("latent"),
             adata,
             layer=layer,
             log_normalized=log_normalized,
@@ -236,7 +222,7 @@ class PriorPredictionMixin:
             min_coverage=min_coverage,
             batch_size=batch_size,
         )
-        return np.concatenate(found)
+        return kept.joined("latent")
 
     def get_typicality(
         self,
@@ -281,13 +267,7 @@ class PriorPredictionMixin:
         new = np.ones(len(latent), dtype=bool)
         if adata is None:
             new[self.train_indices] = False
-        return self._typical(latent, new)
-
-    def _typical(self, latent: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Typicality of embeddings of cells that are ``new`` to the model or not."""
-        if self.typicality is None:
-            return np.ones(len(latent), dtype=np.float32)
-        return np.where(new, self.typicality(latent), self.typicality(latent, seen=True))
+        return typical(self.typicality, latent, new)
 
     def get_attention(
         self,
@@ -334,14 +314,16 @@ class PriorPredictionMixin:
                 f"`groups` must have a number for each of the {data.n_obs} cells, found shape "
                 f"{codes.shape}, highest {codes.max(initial=-1)}."
             )
-        means = GroupAttention(int(codes.max()) + 1, len(self.edges), len(self.genes))
-        self._each_batch(
-            lambda rows, outputs: means.add(codes[rows], outputs),
+        kept = self._read_cells(
+            KeepAttention(int(codes.max()) + 1),
             adata,
+            codes,
             layer=layer,
             log_normalized=log_normalized,
             gene_key=gene_key,
             min_coverage=min_coverage,
             batch_size=batch_size,
         )
-        return means.attention, means.gene_attention
+        if kept.means is None:
+            raise RuntimeError("Attention of all cells was asked for.")
+        return kept.means.attention, kept.means.gene_attention

@@ -538,7 +538,7 @@ class PriorTransformer(PriorPredictionMixin, PriorStorageMixin, BaseModelClass):
         parts: list[_Outputs] = []
         run(
             self.module,
-            [(0, values)],
+            values,
             64,
             lambda _, outputs: parts.append(_Outputs(outputs.latent, outputs.proba)),
         )

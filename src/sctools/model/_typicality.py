@@ -56,6 +56,13 @@ class Typicality(NamedTuple):
         return ((1 + len(reference) - n_less) / (1 + len(reference))).astype(np.float32)
 
 
+def typical(typicality: Typicality | None, latent: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Typicality of embeddings of cells that are ``new`` to the model or not; 1 without any."""
+    if typicality is None:
+        return np.ones(len(latent), dtype=np.float32)
+    return np.where(new, typicality(latent), typicality(latent, seen=True))
+
+
 def fit_typicality(
     seen: np.ndarray, labels: np.ndarray, new: np.ndarray, n_labels: int
 ) -> Typicality:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -53,7 +53,11 @@ class Prepare:
 
 
 def map_blocks(
-    function: Callable[..., Any], matrix: Any, size: int, *per_row: np.ndarray
+    function: Callable[..., Any],
+    matrix: Any,
+    size: int,
+    *per_row: Any,
+    join: Callable[[list[Any]], Any] | None = None,
 ) -> Iterator[tuple[slice, Any]]:
     """Yield rows and ``function(block, *arrays)`` for blocks of at most ``size`` rows, in order.
 
@@ -70,13 +74,16 @@ def map_blocks(
     size
         Rows at a time.
     *per_row
-        Arrays with a first axis of rows, whose parts go along with the blocks.
+        Arrays and tables with a first axis of rows, whose parts go along with the blocks.
+    join
+        Makes one result of those of a chunk's blocks before it leaves the worker, where results
+        are large and need not be apart.
     """
-    client = _client() if hasattr(matrix, "dask") else None
+    client = cluster_client(matrix)
     if client is None:
         for start, block in row_blocks(matrix, size):
             rows = slice(start, start + block.shape[0])
-            yield rows, function(block, *(array[rows] for array in per_row))
+            yield rows, function(block, *_parts(per_row, rows))
         return
 
     import dask
@@ -92,7 +99,7 @@ def map_blocks(
     starts = ends - matrix.chunks[0]
     tasks = [
         delayed(_in_chunk, pure=False)(
-            shared, chunk, size, *(array[start:end] for array in per_row)
+            shared, chunk, size, join, *_parts(per_row, slice(start, end))
         )
         for chunk, start, end in zip(matrix.to_delayed().ravel(), starts, ends, strict=True)
     ]
@@ -112,15 +119,29 @@ def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _in_chunk(
-    function: Callable[..., Any], chunk: Any, size: int, *per_row: np.ndarray
+    function: Callable[..., Any],
+    chunk: Any,
+    size: int,
+    join: Callable[[list[Any]], Any] | None,
+    *per_row: Any,
 ) -> list[tuple[slice, Any]]:
     """Do on a worker what is done here without one."""
-    return list(map_blocks(function, chunk, size, *per_row))
+    found = list(map_blocks(function, chunk, size, *per_row))
+    if join is None:
+        return found
+    return [(slice(0, chunk.shape[0]), join([result for _, result in found]))]
 
 
-def _client() -> Any:
-    """Return the client of a dask cluster, if any; nothing is imported to find out."""
-    distributed = sys.modules.get("distributed")
+def _parts(per_row: Sequence[Any], rows: slice) -> list[Any]:
+    return [array.iloc[rows] if hasattr(array, "iloc") else array[rows] for array in per_row]
+
+
+def cluster_client(matrix: Any) -> Any:
+    """Return the client of the dask cluster that works on a matrix, ``None`` without one.
+
+    Nothing is imported to find out.
+    """
+    distributed = sys.modules.get("distributed") if hasattr(matrix, "dask") else None
     if distributed is None:
         return None
     try:

@@ -53,14 +53,15 @@ def answer(
     **reading
         Where the values are; see :meth:`PriorTransformer.predict_proba`.
     """
-    from ..model._prior_outputs import CellOutputs, GroupAttention, RegulatorScores
+    from ..model._prior_outputs import RegulatorScores
+    from ._prior_answers import KeepAnswers
 
     place = pd.Index(network.genes)
     ends = {end: place.get_indexer(pd.Index(network.edges[end])) for end in ("source", "target")}
     weight = network.edges["weight"].to_numpy(dtype=np.float32)
     scores = RegulatorScores(ends["source"], ends["target"], weight)
     if groups is None:
-        names, codes = list(network.classes), None
+        names, codes = list(network.classes), np.full(adata.n_obs, -1)
     else:
         text = groups.astype("string")
         names = natsorted(text.dropna().unique())
@@ -71,28 +72,14 @@ def answer(
     new = np.ones(adata.n_obs, dtype=bool)
     if trained:
         new[network.train_indices] = False
-    means = GroupAttention(len(names), len(network.edges), len(network.genes))
-    found: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("latent", "proba", "tf", "typicality", "code")
-    }
-
-    def take(rows: slice, outputs: CellOutputs) -> None:
-        typicality = network._typical(outputs.latent, new[rows])
-        code = outputs.proba.argmax(axis=1)
-        unsure = outputs.proba.max(axis=1) < min_confidence
-        code[unsure | (typicality < min_typicality)] = -1
-        found["latent"].append(outputs.latent)
-        found["proba"].append(outputs.proba)
-        found["tf"].append(scores(outputs))
-        found["typicality"].append(typicality)
-        found["code"].append(code)
-        if codes is None:
-            means.add(code, outputs)
-        else:
-            means.add(codes[rows], outputs)
-
-    network._each_batch(take, adata, **reading)
-    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    keep = KeepAnswers(
+        scores, network.typicality, min_confidence, min_typicality, len(names), groups is None
+    )
+    kept = network._read_cells(keep, adata, new, codes, **reading)
+    means = kept.means
+    if means is None:
+        raise RuntimeError("Attention of all cells was asked for.")
+    joined = {name: kept.joined(name) for name in kept.arrays}
     predicted = np.array([*network.classes, UNKNOWN], dtype=object)[joined["code"]]
     present = natsorted(set(predicted) - {UNKNOWN})
     present += [UNKNOWN] if (predicted == UNKNOWN).any() else []
