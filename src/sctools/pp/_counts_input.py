@@ -107,13 +107,6 @@ def counts_adata(
     whole = columns is None or np.array_equal(columns, np.arange(adata.n_vars))
     every = _plain(matrix)
     matrix = every if whole else every[:, columns]
-    empty = int((np.asarray(matrix.sum(axis=1)).ravel() == 0).sum())
-    if empty:
-        logger.warning(
-            "%d of %d cells have no count in the %d genes used; their latents tell nothing. Filter "
-            "them: `sc.pp.filter_cells(adata, min_counts=1)`.",
-            empty, adata.n_obs, len(taken),
-        )  # fmt: skip
     obs = adata.obs[names.columns()].copy()
     half = obs.columns[obs.dtypes == "float16"]
     obs[half] = obs[half].astype("float32")  # pandas has no categories of the other
@@ -125,6 +118,21 @@ def counts_adata(
     if proteins is not None:
         private.obsm[PROTEINS] = proteins
     return private, every
+
+
+def count_empty(matrix: Any) -> int:
+    """Return how many cells have no count."""
+    return int((np.asarray(matrix.sum(axis=1)).ravel() == 0).sum())
+
+
+def tell_empty(n_empty: int, n_obs: int, n_genes: int) -> None:
+    """Warn of cells without counts, if there are any."""
+    if n_empty:
+        logger.warning(
+            "%d of %d cells have no count in the %d genes used; their latents tell nothing. Filter "
+            "them: `sc.pp.filter_cells(adata, min_counts=1)`.",
+            n_empty, n_obs, n_genes,
+        )  # fmt: skip
 
 
 def gene_columns(found: pd.Index, wanted: Sequence[str]) -> np.ndarray:

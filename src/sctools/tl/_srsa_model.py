@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arguments import named_options
 from .._validate import check_complete, listing
-from ..pp._counts_input import PROTEINS, CountsInput, counts_adata
+from ..pp._counts_input import PROTEINS, CountsInput, count_empty, counts_adata, tell_empty
 from ..pp._depth import DepthGenes, cell_depth, depth_genes
 from ._srsa_input import Input
 
@@ -44,6 +44,7 @@ def fit(
     proteins = None if found.proteins is None else found.proteins(None)
     mask = _mask(found.rna, mask_var)
     private, counts = counts_adata(found.rna, names, mask=mask, proteins=proteins)
+    tell_empty(count_empty(private.X), *private.shape)
     check_enough_cells(private.n_obs)  # scvi-tools looks at proteins before it trains
     setup = _setup_arguments(names)
     if mask is not None:

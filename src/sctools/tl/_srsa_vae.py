@@ -22,7 +22,7 @@ from .._docs import docs
 from .._keys import SRSA_VAE, SRSAVAEKeys
 from .._settings import settings
 from .._validate import check_key_added, listing
-from ..pp._counts_input import CountsInput
+from ..pp._counts_input import CountsInput, count_empty, tell_empty
 from ._params import recorded_params
 from ._srsa_blocks import encode_blocks, is_lazy
 from ._srsa_input import Input, read_input
@@ -259,6 +259,7 @@ def srsa_vae(
             )
         else:
             vae, private = make_ready(model, found, names)
+            tell_empty(count_empty(private.X), *private.shape)
             check(private)
     if not lazy:
         denoise = denoised_protein_key is not None
