@@ -506,6 +506,7 @@ def test_trains_on_one_thread_and_leaves_the_number_as_found(data):
 
 def test_fewer_cells_are_encoded_at_a_time_where_genes_are_many(monkeypatch):
     adata = immune_mixture(60, n_genes=150)
+    adata.X = adata.X.toarray()
     SRSAVAE.setup_anndata(adata)
     vae = SRSAVAE(adata)
     vae.train(max_epochs=1, progress_bar=False)

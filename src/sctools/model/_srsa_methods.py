@@ -290,11 +290,9 @@ class SRSAMethods:
     ) -> list[Any]:
         """Run the encoder over cells and collect some of its outputs, one list per batch."""
         adata = self._validate_anndata(adata)
-        loader = self._make_data_loader(
-            adata=adata, indices=indices, batch_size=batch_size or self._encoding_batch()
-        )
         found = []
-        with one_thread():
+        with one_thread(), self._loading(adata, batch_size) as loading:
+            loader = self._make_data_loader(adata=adata, indices=indices, **loading)
             for tensors in loader:
                 inputs = self.module._get_inference_input(tensors)
                 result = self.module.inference(**inputs)
@@ -318,8 +316,8 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
-            are many.
+            Cells at a time; it never changes results. ``None`` takes 1,024 of CSR counts
+            of RNA alone, else 512 and fewer where genes are many.
 
         Returns
         -------
@@ -368,8 +366,8 @@ class SRSAMethods:
         indices
             Cells to take. ``None`` takes all.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
-            are many.
+            Cells at a time; it never changes results. ``None`` takes 1,024 of CSR counts
+            of RNA alone, else 512 and fewer where genes are many.
 
         Returns
         -------
@@ -431,8 +429,8 @@ class SRSAMethods:
         mc_samples
             Samples for the mean of a logistic normal with ``give_mean=False``.
         batch_size
-            Cells at a time; it never changes results. ``None`` takes 512, fewer where genes
-            are many.
+            Cells at a time; it never changes results. ``None`` takes 1,024 of CSR counts
+            of RNA alone, else 512 and fewer where genes are many.
         return_dist
             Return mean and variance.
         dataloader
@@ -463,23 +461,31 @@ class SRSAMethods:
         (60, 10)
         """
         rows, order = self._in_file_order(adata, indices)
-        found = super().get_latent_representation(  # type: ignore[misc]
-            adata=adata,
-            indices=rows,
-            give_mean=give_mean,
-            mc_samples=mc_samples,
-            batch_size=batch_size or self._encoding_batch(),
-            return_dist=return_dist,
-            dataloader=dataloader,
-            **data_loader_kwargs,
-        )
+        with contextlib.ExitStack() as stack:
+            loading: dict[str, Any] = {"batch_size": batch_size}
+            if dataloader is None:
+                loading = stack.enter_context(
+                    self._loading(self._validate_anndata(adata), batch_size)
+                )
+            found = super().get_latent_representation(  # type: ignore[misc]
+                adata=adata,
+                indices=rows,
+                give_mean=give_mean,
+                mc_samples=mc_samples,
+                return_dist=return_dist,
+                dataloader=dataloader,
+                **{**loading, **data_loader_kwargs},
+            )
         if order is None:
             return found
         return tuple(part[order] for part in found) if return_dist else found[order]
 
-    def _encoding_batch(self) -> int:
+    @contextlib.contextmanager
+    def _loading(self, adata: AnnData, batch_size: int | None) -> Iterator[dict[str, Any]]:
+        """Arguments of the data loader for encoding cells inside the block."""
         least, most = ENCODING_CELLS
-        return min(most, max(least, ENCODING_VALUES // self.summary_stats.n_vars))
+        several = min(most, max(least, ENCODING_VALUES // self.summary_stats.n_vars))
+        yield {"batch_size": batch_size or several}
 
     def _in_file_order(
         self, adata: AnnData | None, indices: Sequence[int] | None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from scvi.model import SCVI
 
@@ -20,6 +23,9 @@ from ._vae_training_plan import VAETrainingPlan
 if TYPE_CHECKING:
     from anndata import AnnData
     from lightning.pytorch import LightningDataModule
+
+CSR_CELLS = 1024
+"""Cells that are encoded at a time where their counts stay sparse."""
 
 
 class SRSAVAE(SRSAMethods, SCVI):
@@ -314,6 +320,20 @@ class SRSAVAE(SRSAMethods, SCVI):
         arguments = {**arguments, "batch_size": batch_size, "datamodule": datamodule, **kwargs}
         with self._training(arguments, rng, progress_bar, checkpoint_dir) as settled:
             super().train(**settled)
+
+    @contextlib.contextmanager
+    def _loading(self, adata: AnnData, batch_size: int | None) -> Iterator[dict[str, Any]]:
+        with contextlib.ExitStack() as stack:
+            loading = stack.enter_context(super()._loading(adata, batch_size))
+            # Entries that are there twice are logged as their sum only where they are dense.
+            matrix = self.get_anndata_manager(adata, required=True).get_from_registry("X")
+            summed = isinstance(matrix, sp.csr_matrix) and matrix.has_canonical_format
+            if summed and stack.enter_context(self.module.reading_csr()):
+                stack.enter_context(warnings.catch_warnings())
+                for notice in ("CSR tensor support is in beta", "invariant checks are implicitly"):
+                    warnings.filterwarnings("ignore", message=f"Sparse {notice}")
+                loading = {"batch_size": batch_size or CSR_CELLS, "load_sparse_tensor": True}
+            yield loading
 
     def _unused_parameters(self) -> Iterator[torch.nn.Parameter]:
         module, decoder = self.module, self.module.decoder

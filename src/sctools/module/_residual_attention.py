@@ -71,7 +71,7 @@ class ResidualAttention(nn.Module):
             self.context = MinibatchContext(n_tokens, n_hidden)
         self.n_tokens = self.context.n_tokens
 
-    def forward(self, hidden: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, features: torch.Tensor | None) -> torch.Tensor:
         """Return the new hidden state; the attention waits in `pop_weights`.
 
         Parameters
@@ -79,7 +79,8 @@ class ResidualAttention(nn.Module):
         hidden
             Hidden states, shape ``(cells, n_hidden)``.
         features
-            Genes (and proteins) as the encoder sees them, shape ``(cells, features)``.
+            Genes (and proteins) as the encoder sees them, shape ``(cells, features)``; only
+            ``attention="features"`` reads them.
         """
         kept = hidden if self.alpha is None else self.alpha * hidden
         if self.attention == "none":

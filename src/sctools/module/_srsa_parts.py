@@ -12,6 +12,7 @@ from scvi.module.base import LossOutput
 from torch.distributions import Normal
 
 from ._attentive_layers import AttentiveLayers
+from ._csr_layers import CSRGenes
 from ._linear_view import LinearView, centred_logs, log_normalized
 from ._mixture_prior import MixturePrior
 from ._residual_attention import ResidualAttention, mean_entropy, usage_entropy
@@ -112,18 +113,26 @@ class SRSAParts:
         if not isinstance(layers, AttentiveLayers):
             return super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
         features = log_normalized(x, depth)
-        layers.features = features
-        proteins = kwargs.get("y")
+        proteins, read = kwargs.get("y"), features
         if proteins is not None:
             observed = self._observed(kwargs.get("panel_index"))
-            layers.features = torch.cat([features, centred_logs(proteins, observed)], 1)
+            read = torch.cat([features, centred_logs(proteins, observed)], 1)
+        outputs = self._attentive_inference(x, read, *args, **kwargs)
+        outputs[FEATURES_OUTPUT] = features
+        return outputs
+
+    def _attentive_inference(
+        self, x: torch.Tensor, features: torch.Tensor | CSRGenes, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Run inference of scvi-tools on ``features`` in the place of ``x``."""
+        layers = getattr(self, self._encoder_name).encoder
+        layers.features = features
         kept, self.log_variational = self.log_variational, False  # they would not be read
         try:
             outputs = super()._regular_inference(x, *args, **kwargs)  # type: ignore[misc]
         finally:
             layers.features, self.log_variational = None, kept
         outputs[ATTENTION_OUTPUT] = layers.attn.pop_weights()
-        outputs[FEATURES_OUTPUT] = features
         return outputs
 
     def _corrected(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from scvi.module import VAE
+from scvi.module._constants import MODULE_KEYS
 from scvi.module.base import LossOutput
 from torch import nn
 from torch.distributions import Normal
 
+from ._csr_layers import CSRGenes
 from ._sparse_likelihood import SparseNegativeBinomial
 from ._srsa_parts import SRSAParts
 
@@ -98,6 +101,40 @@ class SRSAVAEModule(SRSAParts, VAE):
             n_cats=[n_batch, *(n_cats_per_cov or [])],
             n_conts=n_continuous_cov,
         )
+
+    @contextlib.contextmanager
+    def reading_csr(self) -> Iterator[bool]:
+        """Let inference take sparse counts as they are inside the block; say whether it will.
+
+        Without gradients, on the CPU, and while no weight changes.
+        """
+        layers, block = self.z_encoder.encoder, self.block
+        if (
+            block is None
+            or block.attention == "features"
+            or not self.use_observed_lib_size
+            or self.training
+            or next(layers.parameters()).device.type != "cpu"
+        ):
+            yield False
+            return
+        with layers.reading_csr():
+            yield True
+
+    def _regular_inference(
+        self, x: torch.Tensor, *args: Any, depth: torch.Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        layers = self.z_encoder.encoder
+        if x.layout is torch.sparse_csr and getattr(layers, "csr", None) is not None:
+            genes = CSRGenes(x, depth)
+            totals = torch.from_numpy(genes.totals).unsqueeze(1)
+            # Only its shape is read: the layers have the genes.
+            shaped = totals.new_zeros(()).expand(x.shape)
+            outputs = self._attentive_inference(shaped, genes, *args, **kwargs)
+            return {**outputs, MODULE_KEYS.LIBRARY_KEY: totals.log()}
+        if x.layout is not torch.strided:
+            x = x.to_dense()
+        return super()._regular_inference(x, *args, depth=depth, **kwargs)
 
     @functools.wraps(VAE.generative)  # scvi-tools looks for `transform_batch` in its signature
     def generative(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
