@@ -20,7 +20,7 @@ from anndata.io import read_elem
 
 from sctools.model import AgeClock
 
-CELLS, CHUNK = 60_000, 5_000
+CELLS, CHUNK = 240_000, 20_000
 
 
 def cluster(quick: bool) -> pd.DataFrame:

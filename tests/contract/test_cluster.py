@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from sctools import tl
 from sctools.pp._expression import row_blocks
 from sctools.pp._map_blocks import map_blocks
 
@@ -56,6 +57,77 @@ def test_the_same_results_on_two_workers(client, name, monkeypatch):
     assert_same_results(query, expected, adata)
     if "age_clock" in query.obs:
         np.testing.assert_array_equal(query.obs["age_clock"], expected.obs["age_clock"])
+
+
+@pytest.mark.slow
+def test_attention_of_given_groups(client):
+    adata, trained, _ = MODELS["prior_transformer"]()
+    adata.obs["half"] = np.where(np.arange(adata.n_obs) % 2, "odd", "even")
+    adata.obs.loc[adata.obs_names[:5], "half"] = np.nan
+    kwargs = {"model": trained, "groupby": "half", "min_confidence": 0.6, "min_typicality": 0.1}
+    query, expected = with_matrix(adata, lazy(adata.X)), adata.copy()
+    tl.prior_transformer(query, **kwargs)
+    tl.prior_transformer(expected, **kwargs)
+    assert_same_results(query, expected, adata)
+    found, wanted = (data.uns["prior_transformer"] for data in (query, expected))
+    assert list(found["groups"]) == ["even", "odd"]
+    for name in ("attention", "lift", "gene_attention"):
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5, atol=1e-7)
+    assert list(found["n_cells"]) == list(wanted["n_cells"])
+    assert sum(found["n_cells"]) == adata.n_obs - 5
+
+
+@pytest.mark.slow
+def test_models_of_vaes_come_from_their_directory_too(client, tmp_path, caplog):
+    """And a worker is given no columns that are not read; empty cells are told once, here."""
+    adata, vae, _ = MODELS["srsa_vae"]()
+    vae.save(tmp_path / "vae")
+    counts = sparse.lil_matrix(adata.X)
+    counts[[3, 70]] = 0
+    adata.X = counts.tocsr()
+    query, expected = with_matrix(adata, lazy(adata.X)), adata.copy()
+    query.obs["unread"] = [Unpicklable() for _ in range(adata.n_obs)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # one cell is looked at here: not too few, for applying
+        tl.srsa_vae(query, model=tmp_path / "vae")
+    told = [record.message for record in caplog.records if "no count" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith(f"2 of {adata.n_obs} cells")
+    tl.srsa_vae(expected, model=vae)
+    np.testing.assert_allclose(query.obsm["X_srsa_vae"], expected.obsm["X_srsa_vae"], atol=1e-4)
+    assert query.uns["srsa_vae"]["params"] == expected.uns["srsa_vae"]["params"]
+
+
+class Unpicklable:
+    def __reduce__(self):
+        raise TypeError("This stays here.")
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_a_vae_is_told(client, monkeypatch):
+    adata, vae, _ = MODELS["srsa_vae"]()
+    known = sorted(adata.obs["batch"].unique())
+    query = with_matrix(adata, lazy(adata.X))
+    query.obs["batch"] = [*[known[0]] * (adata.n_obs - 1), "new"]  # on a worker, in the last chunk
+    with pytest.raises(ValueError, match=r"holds 'new', which the model was not trained on"):
+        tl.srsa_vae(query, model=vae)
+    assert "X_srsa_vae" not in query.obsm
+    monkeypatch.setattr(client, "submit", lambda *args, **kwargs: pytest.fail("was sent"))
+    query = with_matrix(adata, lazy(adata.X))
+    query.var_names = [f"other {name}" for name in query.var_names]
+    with pytest.raises(ValueError, match=r"genes, and 120 of them are not in"):
+        tl.srsa_vae(query, model=vae)
+
+
+def test_results_of_a_chunk_are_joined_where_they_are(client):
+    counts = sparse.random(100, 6, 0.5, "csr", random_state=0)
+    found = list(map_blocks(lambda block: [block.shape[0]], lazy(counts), 10, join=sum_lists))
+    assert [part for _, part in found] == [[10, 10, 3]] * 4 + [[8]]
+    assert [rows.stop for rows, _ in found] == [23, 46, 69, 92, 100]
+
+
+def sum_lists(lists):
+    return [value for part in lists for value in part]
 
 
 def test_rows_come_in_order_and_in_pieces(client):

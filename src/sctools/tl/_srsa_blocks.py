@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 
 _ALONE = threading.Lock()
 """Models of scvi-tools register data in their class: threads of a worker take turns."""
+
+
+@contextlib.contextmanager
+def _applying() -> Iterator[None]:
+    """One block at a time, without the notice of scvi-tools that it may be too small to train."""
+    with _ALONE, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*has fewer than 3 cells.*")
+        yield
 
 
 def is_lazy(adata: AnnData | MuData, layer: str | None) -> bool:
@@ -116,13 +126,17 @@ class VAEBlock:
         self, counts: sp.csr_matrix, obs: pd.DataFrame, proteins: Any = None
     ) -> dict[str, Any]:
         """Return arrays by field of the keys, and the number of cells without counts."""
-        with _ALONE:
-            query = self.ready(counts, obs, proteins)
+        with _applying():
+            query = self._ready(counts, obs, proteins)
             arrays = encode(self.model, query, self._batch_size, denoise=False, seed=self._seed)
         return {**arrays, "n_empty": count_empty(query.X)}
 
     def ready(self, counts: sp.csr_matrix, obs: pd.DataFrame, proteins: Any = None) -> AnnData:
         """Load the model where it is not yet, and return the cells as it takes them."""
+        with _applying():
+            return self._ready(counts, obs, proteins)
+
+    def _ready(self, counts: sp.csr_matrix, obs: pd.DataFrame, proteins: Any) -> AnnData:
         found = self._input(counts, obs, proteins)
         if self.model is None:
             with tempfile.TemporaryDirectory() as folder:
