@@ -24,8 +24,29 @@ from sctools.model._devices import frozen, on_devices
 from sctools.model._donor_batches import DonorBatches, Strata
 from sctools.model._whole_batches import FoldedDistributedSampler
 
-from .. import _tools, _vaes
+from .. import _tools, _two_devices, _vaes
 from .._compare import assert_unchanged, snapshot
+
+
+def two_processes(root, *arguments):
+    """Run ``python -m tests._two_devices``, to its end."""
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path}
+    for variable in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT"):
+        environment.pop(variable, None)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests._two_devices", *map(str, arguments)],
+        cwd=root, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def told_by(folder, what="rank"):
+    return [json.loads((folder / f"{what}_{rank}.json").read_text()) for rank in (0, 1)]
+
+
+FOLDS = ["fold_0.ckpt", "fold_1.ckpt", "fold_2.ckpt"]
 
 
 @pytest.mark.slow
@@ -39,17 +60,9 @@ from .._compare import assert_unchanged, snapshot
     ],
 )
 def test_two_processes_end_with_the_same(name, strategy, tmp_path, root):
-    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
-    environment = {**os.environ, "PYTHONPATH": path}
-    for variable in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_PORT"):
-        environment.pop(variable, None)
     before = sorted(entry.name for entry in root.iterdir())
-    done = subprocess.run(
-        [sys.executable, "-m", "tests._two_devices", name, strategy, str(tmp_path)],
-        cwd=root, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    first, second = (json.loads((tmp_path / f"rank_{k}.json").read_text()) for k in (0, 1))
+    done = two_processes(root, name, strategy, tmp_path)
+    first, second = told_by(tmp_path)
     assert first == second
     assert first["n_ranks"] == 2
     names = sorted(entry.name for entry in tmp_path.iterdir())
@@ -58,6 +71,28 @@ def test_two_processes_end_with_the_same(name, strategy, tmp_path, root):
     told = done.stderr.count("Early stopping is off on several devices: all 4 epochs are trained.")
     assert told == (1 if name.endswith("vae") else 0)
     assert "early_stopping was automatically disabled" not in done.stderr
+
+
+@pytest.mark.slow
+def test_finished_folds_are_kept_once_and_taken_again(tmp_path, root):
+    kept = tmp_path / "kept"
+    results, written = [], []
+    for name in ("whole", "gone_on"):
+        folder = tmp_path / name
+        folder.mkdir()
+        two_processes(root, "age_clock", "ddp", folder, kept)
+        results += told_by(folder)
+        written.append(told_by(folder, "written"))
+        assert sorted(entry.name for entry in kept.iterdir()) == FOLDS
+        if name == "whole":  # as if it had been cut off in its last fold
+            (kept / FOLDS[-1]).unlink()
+    assert written == [[FOLDS, []], [FOLDS[-1:], []]]
+    assert results == results[:1] * 4
+
+    adata = _tools.data("age_clock")  # nothing is left to train, and no process is started
+    clock = _two_devices.train("age_clock", "ddp", adata, kept)
+    assert not torch.distributed.is_initialized()
+    assert {**_two_devices.digests("age_clock", adata, clock), "n_ranks": 2} == results[0]
 
 
 # ---------------------------------------------------------------------------------------- shares
