@@ -8,7 +8,12 @@ import pytest
 from ._cli import FakeTool, small_data
 
 if find_spec("torch") is None:  # these train models
-    collect_ignore = ["test_age_clock.py", "test_prior_transformer.py", "test_srsa_vae.py"]
+    collect_ignore = [
+        "test_age_clock.py",
+        "test_prior_transformer.py",
+        "test_several_devices.py",
+        "test_srsa_vae.py",
+    ]
 
 
 @pytest.fixture
