@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from sctools.module import PublishedNetwork
 
 from .._compare import assert_same, assert_unchanged, snapshot
 from .._global_state import global_state
-from .._scageclock import VOCABULARY, cells, tokens
+from .._scageclock import VOCABULARY, category_tables, cells, gene_table, tokens
 
 N_GENES = 60
 
@@ -137,6 +139,68 @@ def test_donors_are_remembered_also_in_files(adata, tmp_path):
     assert not clock.has_seen(["d4"]).any()
 
 
+def test_further_training_is_remembered_also_in_files(adata, tmp_path):
+    clock = new_clock()
+    assert clock.trained_further == []
+    assert "further" not in repr(clock)
+    adata.obs.loc[adata.obs["donor_id"] == "d4", "age"] = np.nan
+    n_cells = int(adata.obs["age"].notna().sum())
+    assert 0 < n_cells < adata.n_obs
+    n_donors = adata.obs.loc[adata.obs["age"].notna(), "donor_id"].nunique()
+    clock.train(adata, np.int64(2), progress_bar=False)
+    clock.train(adata[:50].copy(), donor_key=None, progress_bar=False)
+    n_of_50 = int(adata.obs["age"][:50].notna().sum())
+    expected = [(2, n_cells, n_donors), (1, n_of_50, None)]
+    clock.save(tmp_path / "clock")
+    loaded = PublishedClock.load(tmp_path / "clock")
+    for each in (clock, loaded):
+        assert each.trained_further == expected
+        assert each.trained_further[0].n_epochs == 2
+        assert repr(each).endswith(", trained further")
+    loaded.train(adata, progress_bar=False)
+    assert loaded.trained_further == [*expected, (1, n_cells, n_donors)]
+    assert clock.trained_further == expected
+
+
+def test_published_files_hold_no_further_training(adata, tmp_path):
+    clock = new_clock()
+    clock.train(adata, progress_bar=False)
+    clock.to_scageclock(tmp_path / "w.pth")
+    state = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert list(state) == list(weights(clock))
+    for name, tensor in weights(clock).items():
+        torch.testing.assert_close(state[name], tensor, rtol=0, atol=0)
+    again = PublishedClock.from_scageclock(
+        tmp_path / "w.pth", gene_table(tokens(N_GENES)), category_tables()
+    )
+    assert again.trained_further == []
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_clocks_saved_before_this_was_kept(adata, tmp_path, trained):
+    clock = new_clock()
+    if trained:
+        clock.train(adata, progress_bar=False)
+    clock.save(tmp_path)
+    file = tmp_path / "published_clock.json"
+    description = json.loads(file.read_text())
+    del description["trained_further"]
+    file.write_text(json.dumps(description))
+    n_donors = adata.obs["donor_id"].nunique()
+    loaded = PublishedClock.load(tmp_path)
+    assert loaded.trained_further == ([(None, None, n_donors)] if trained else [])
+    np.testing.assert_array_equal(loaded.predict(adata), clock.predict(adata))
+
+
+def test_damaged_account_of_further_training(tmp_path):
+    new_clock().save(tmp_path)
+    file = tmp_path / "published_clock.json"
+    description = json.loads(file.read_text())
+    file.write_text(json.dumps({**description, "trained_further": [{"epochs": 3}]}))
+    with pytest.raises(ValueError, match="is not a whole saved model"):
+        PublishedClock.load(tmp_path)
+
+
 def test_median_depth(adata):
     fixed, median = new_clock(), new_clock(target_sum="median")
     total = np.asarray(adata.X.sum(axis=1)).ravel()
@@ -176,6 +240,7 @@ def test_what_goes_wrong_leaves_the_clock_as_it_was(adata, arguments, kind, mess
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
     assert clock.history is None
     assert not clock.trained_on
+    assert not clock.trained_further
 
 
 def test_an_interruption_leaves_the_clock_as_it_was(adata, monkeypatch):

@@ -81,6 +81,31 @@ def test_saved_clocks_of_either_kind(clock, adata, tmp_path):
     assert "categories" not in cohort.uns["age_clock"]["coverage"]
 
 
+@pytest.mark.parametrize("suffix", ["h5ad", "zarr"])
+def test_weights_that_are_not_the_published_ones_are_told(clock, adata, tmp_path, suffix):
+    apply(adata, clock)
+    assert "trained_further" not in adata.uns["age_clock"]["params"]
+    with pytest.warns(UserWarning, match="labels in `adata.obs"):
+        clock.train(adata, 2, cell_type_key="label", progress_bar=False)
+    with pytest.warns(UserWarning, match="labels in `adata.obs"):
+        clock.train(adata[:30].copy(), donor_key=None, cell_type_key="label", progress_bar=False)
+    clock.save(tmp_path / "clock")
+    apply(adata, tmp_path / "clock")
+    n_donors = adata.obs["donor_id"].nunique()
+    recorded = adata.uns["age_clock"]["params"]["trained_further"]
+    assert recorded["n_epochs"] == [2, 1]
+    assert recorded["n_cells"] == [adata.n_obs, 30]
+    np.testing.assert_array_equal(recorded["n_donors"], [n_donors, np.nan])
+    write, read = {
+        "h5ad": (adata.write_h5ad, ad.read_h5ad), "zarr": (adata.write_zarr, ad.read_zarr),
+    }[suffix]  # fmt: skip
+    write(tmp_path / f"result.{suffix}")
+    found = read(tmp_path / f"result.{suffix}").uns["age_clock"]["params"]["trained_further"]
+    assert sorted(found) == sorted(recorded)
+    for name, numbers in recorded.items():
+        np.testing.assert_array_equal(found[name], numbers)
+
+
 def test_without_donors_and_without_cell_types(clock, adata, caplog):
     del adata.obs["donor_id"], adata.obs["label"]
     with (

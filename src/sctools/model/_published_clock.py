@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,7 @@ from ..pp._expression import describe, get_expression, row_blocks
 from ..pp._map_blocks import Prepare, map_blocks
 from ..pp._match_genes import GeneMatch, match_genes
 from ..pp._whole_depth import WholeDepth, median_depth
-from ._age_clock_storage import hash_name
+from ._further_training import FurtherTraining, read_further_training
 from ._published_training import PublishedTraining
 from ._saved_model import PUBLISHED_CLOCK, fitting_files, read_model, write_model
 from ._scageclock_files import (
@@ -85,6 +85,10 @@ class PublishedClock(PublishedTraining):
     ----------
     trained_on
         Hashes of the names of the donors that :meth:`train` has seen.
+    trained_further
+        Epochs, cells and donors of every :meth:`train` so far, as named tuples with ``n_epochs``,
+        ``n_cells`` and ``n_donors`` (``None`` where not known); empty while the weights are those
+        that were given.
     history
         Mean squared error in training, a row per epoch of the last :meth:`train`; else ``None``.
 
@@ -154,6 +158,7 @@ class PublishedClock(PublishedTraining):
         self.gene_ids = None if gene_ids is None else [i and str(i) for i in gene_ids]
         self.target_sum = _check_target_sum(target_sum)
         self.trained_on: list[str] = []
+        self.trained_further: list[FurtherTraining] = []
         self.history: pd.DataFrame | None = None
         self._folded: dict[str, FoldedPublishedNetwork] = {}
         expected = self.network.projection_.in_features - sum(
@@ -216,9 +221,10 @@ class PublishedClock(PublishedTraining):
         )
 
     def __repr__(self) -> str:
+        further = ", trained further" if self.trained_further else ""
         return (
             f"PublishedClock of generation {self.generation}: {len(self.genes)} genes, "
-            f"{len(self.categories['cell_type'])} cell types, ages in {self.age_unit}"
+            f"{len(self.categories['cell_type'])} cell types, ages in {self.age_unit}{further}"
         )
 
     @property
@@ -483,27 +489,13 @@ class PublishedClock(PublishedTraining):
         columns = choose_columns(adata, cell_type_key, covariate_keys)
         return match_categories(adata, columns, self.categories)
 
-    def has_seen(self, donors: Iterable[object]) -> np.ndarray:
-        """Whether donors of these names were trained on by :meth:`train`.
-
-        The published clock itself was trained on CELLxGENE and lists no donors. Donors whose cells
-        are there may have been among them.
-
-        Parameters
-        ----------
-        donors
-            Names of donors.
-
-        Returns
-        -------
-        One value per name, bool.
-        """
-        return np.array([hash_name(donor) in self.trained_on for donor in donors], dtype=bool)
-
     # ------------------------------------------------------------------ files
 
     def to_scageclock(self, path: str | os.PathLike[str]) -> None:
         """Write the published format back: the same tensors, bit by bit.
+
+        The format has no place for what :meth:`train` did: a clock that was trained further and is
+        read from it again counts as published.
 
         Parameters
         ----------
@@ -550,6 +542,7 @@ class PublishedClock(PublishedTraining):
             "genes": self.genes,
             "gene_ids": self.gene_ids,
             "trained_on": self.trained_on,
+            "trained_further": [training._asdict() for training in self.trained_further],
         }
         write_model(
             PUBLISHED_CLOCK, Path(dir_path), description, self._weights(), overwrite=overwrite
@@ -580,6 +573,9 @@ class PublishedClock(PublishedTraining):
             options = {name: description[name] for name in ("gene_ids", "target_sum")}
             clock = cls(tensors, **arguments, **options)
             clock.trained_on = [str(name) for name in description.get("trained_on", [])]
+            clock.trained_further = read_further_training(
+                description.get("trained_further"), len(clock.trained_on)
+            )
         return clock
 
 

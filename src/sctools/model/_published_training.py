@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from ..pp._map_blocks import Prepare
 from ..pp._match_genes import GeneMatch
 from ..pp._whole_depth import WholeDepth, median_depth
 from ._age_clock_storage import hash_name
+from ._further_training import FurtherTraining
 from ._runner import progress, seeded
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class PublishedTraining:
     genes: list[str]
     target_sum: float | Literal["median"]
     trained_on: list[str]
+    trained_further: list[FurtherTraining]
     history: pd.DataFrame | None
     _folded: dict[str, Any]
     match_genes: Callable[..., GeneMatch]
@@ -68,7 +70,9 @@ class PublishedTraining:
         the file to the first layer: a step is several times faster than layer by layer on dense
         batches, with the same gradients up to rounding. It runs on the CPU, on torch's threads, and
         holds the normalised cells in memory. The clock changes once training is over; if it is
-        interrupted, nothing has changed.
+        interrupted, nothing has changed. Afterwards its weights are not the published ones any
+        more: ``trained_further`` says so, saved clocks keep it, and :func:`sctools.tl.age_clock`
+        records it with its results.
 
         Errors on these donors say little afterwards: keep some donors out. For a clock that is
         cross-fitted over donors and stops early, use :func:`sctools.tl.age_clock` without a model.
@@ -161,8 +165,31 @@ class PublishedTraining:
         self.history = pd.DataFrame({"train_error": errors}, index=pd.RangeIndex(len(errors)))
         self.history.index.name = "epoch"
         if donor_key is not None:
-            donors = map(hash_name, adata.obs[donor_key][chosen].dropna().unique())
-            self.trained_on = sorted({*self.trained_on, *donors})
+            donors = set(map(hash_name, adata.obs[donor_key][chosen].dropna().unique()))
+            self.trained_on = sorted(donors.union(self.trained_on))
+        self.trained_further = [
+            *self.trained_further,
+            FurtherTraining(
+                int(max_epochs), int(chosen.sum()), None if donor_key is None else len(donors)
+            ),
+        ]
+
+    def has_seen(self, donors: Iterable[object]) -> np.ndarray:
+        """Whether donors of these names were trained on by :meth:`train`.
+
+        The published clock itself was trained on CELLxGENE and lists no donors. Donors whose cells
+        are there may have been among them.
+
+        Parameters
+        ----------
+        donors
+            Names of donors.
+
+        Returns
+        -------
+        One value per name, bool.
+        """
+        return np.array([hash_name(donor) in self.trained_on for donor in donors], dtype=bool)
 
     def _rows(
         self,

@@ -45,6 +45,7 @@ def apply_clock(
     level: float,
 ) -> Result:
     from ..model import AgeClock, LinearClock, PublishedClock
+    from ..model._further_training import recorded_training
 
     model = given_clock(model)
     if donor_key == DEFAULT_DONOR_KEY and donor_key not in adata.obs.columns:
@@ -125,6 +126,11 @@ def apply_clock(
             ),
             layer=layer,
             log_normalized=log_normalized,
+            trained_further=(
+                recorded_training(model.trained_further)
+                if isinstance(model, PublishedClock)
+                else None
+            ),
         ),
         "age_unit": model.age_unit,
         "coverage": gene_coverage(model, adata, gene_key, min_coverage),

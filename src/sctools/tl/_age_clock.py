@@ -172,22 +172,24 @@ def age_clock(
     - ``obs[key_added + "_weight"]``: weight of the cell in the age of its donor (of its sample,
       with ``sample_key``), float64, above 0; they sum to 1 over the donor's (or sample's) cells,
       and come from the clock or clocks that predicted it (``"donor_attention"`` only);
-    - ``uns[key_added]``: ``params``, ``age_unit``, ``donors`` (one row per donor or sample: age,
-      predicted age, its interval ``lower`` to ``upper``, ``borrowed`` (the part of the predicted
-      age that the donor's cells share beyond what is said of each cell type by itself; NaN where
-      nothing is, with pooled cells as input and with ``"donor_attention"``), ``mean_age`` of the
-      donors it was compared with, acceleration, fold, number of cells), ``metrics`` (``donor`` and
-      ``cell``: n, mae, rmse, r, spearman, ``mae_mean`` of the mean age, and of intervals, if any,
-      ``coverage``, the share of the donors whose age they hold, and the median ``width``;
-      ``beats_mean``, a one-sided test over donors at 5 %% with its ``p_value``; and a ``message``
-      in words; with a given model ``n_seen``, the donors whose names it was trained on),
-      ``coverage`` of genes (and, with a published clock, ``categories``: how each label was read),
-      ``history`` of training (of ``"gma"``), ``acceleration`` (intercept and slope of the line),
-      and ``genes`` (with an :class:`~sctools.model.AgeClock` and donors; one row per cell type of
-      at least 3 donors and gene that the clock uses: ``score``, the years by which a donor's
-      predicted age rises per standard deviation of the gene in that type, ``score_sd`` over the
-      fold clocks, ``agreement`` of their signs, and ``gene_sd``, how much the gene varies over
-      donors in those standard deviations; see :func:`sctools.get.age_genes_df`).
+    - ``uns[key_added]``: ``params`` (with a published clock whose weights are not the published
+      ones any more, ``trained_further``: ``n_epochs``, ``n_cells`` and ``n_donors``, one value per
+      :meth:`sctools.model.PublishedClock.train`, NaN where not known), ``age_unit``, ``donors``
+      (one row per donor or sample: age, predicted age, its interval ``lower`` to ``upper``,
+      ``borrowed`` (the part of the predicted age that the donor's cells share beyond what is said
+      of each cell type by itself; NaN where nothing is, with pooled cells as input and with
+      ``"donor_attention"``), ``mean_age`` of the donors it was compared with, acceleration, fold,
+      number of cells), ``metrics`` (``donor`` and ``cell``: n, mae, rmse, r, spearman, ``mae_mean``
+      of the mean age, and of intervals, if any, ``coverage``, the share of the donors whose age
+      they hold, and the median ``width``; ``beats_mean``, a one-sided test over donors at 5 %% with
+      its ``p_value``; and a ``message`` in words; with a given model ``n_seen``, the donors whose
+      names it was trained on), ``coverage`` of genes (and, with a published clock, ``categories``:
+      how each label was read), ``history`` of training (of ``"gma"``), ``acceleration`` (intercept
+      and slope of the line), and ``genes`` (with an :class:`~sctools.model.AgeClock` and donors;
+      one row per cell type of at least 3 donors and gene that the clock uses: ``score``, the years
+      by which a donor's predicted age rises per standard deviation of the gene in that type,
+      ``score_sd`` over the fold clocks, ``agreement`` of their signs, and ``gene_sd``, how much the
+      gene varies over donors in those standard deviations; see :func:`sctools.get.age_genes_df`).
 
     Raises
     ------
