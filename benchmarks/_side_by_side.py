@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from _machine import versions
 from predict_memory import peak_rss
 
 ROUNDS = 7
@@ -37,11 +37,10 @@ class Seconds(float):
 
 def machine() -> str:
     """Describe the processor and the versions."""
-    names = ("torch", "numba", "numpy", "scipy", "anndata", "scvi-tools")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    packages = ("torch", "numba", "numpy", "scipy", "anndata", "scvi-tools")
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread used; python "
-        f"{platform.python_version()}, {versions}"
+        f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread used; "
+        f"{versions(packages)}"
     )
 
 

@@ -34,7 +34,6 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import argparse
 import datetime
 import logging
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +43,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
+from _machine import machine
 from scipy import stats
 
 import sctools
@@ -200,11 +200,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("sctools").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    print(
-        f"{datetime.date.today()}: {os.cpu_count()} cores ({platform.machine()}), one thread, "
-        f"python {platform.python_version()}, torch {torch.__version__}\n",
-        flush=True,
-    )
+    print(f"{datetime.date.today()}: {machine('one thread')}\n", flush=True)
     table = run(arguments.clock, arguments.years, arguments.repeats, arguments.nulls)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

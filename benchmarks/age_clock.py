@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
-import torch
+from _machine import machine
 
 import sctools
 from sctools.model._clock_methods import clock_method
@@ -56,14 +55,6 @@ BASELINES: dict[str, tuple[str, dict]] = {
     "LASSO on pseudobulk (calibrated)": ("elastic_net", {**BY_TYPE, **LASSO}),
     "LASSO, types side by side (calibrated)": ("elastic_net", {"input": "sums", **LASSO}),
 }
-
-
-def machine() -> str:
-    """Describe the machine and the versions, for the head of every output."""
-    return (
-        f"{os.cpu_count()} cores ({platform.machine()}), torch threads {torch.get_num_threads()}, "
-        f"python {platform.python_version()}, torch {torch.__version__}"
-    )
 
 
 def run_tool(adata: ad.AnnData, seed: int) -> tuple[pd.DataFrame, bool, float]:

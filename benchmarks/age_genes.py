@@ -33,7 +33,6 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import argparse
 import datetime
 import logging
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,6 +42,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
+from _machine import machine
 from sklearn.metrics import roc_auc_score
 
 import sctools
@@ -188,11 +188,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("sctools").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    print(
-        f"{datetime.date.today()}: {os.cpu_count()} cores ({platform.machine()}), one thread, "
-        f"python {platform.python_version()}, torch {torch.__version__}\n",
-        flush=True,
-    )
+    print(f"{datetime.date.today()}: {machine('one thread')}\n", flush=True)
     tables = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         start = time.perf_counter()

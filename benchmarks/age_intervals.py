@@ -33,7 +33,6 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import argparse
 import datetime
 import logging
-import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +42,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
+from _machine import machine
 
 import sctools
 from sctools.model._conformal import HeldOutErrors, radii_from_others
@@ -153,11 +153,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("sctools").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    print(
-        f"{datetime.date.today()}: {os.cpu_count()} cores ({platform.machine()}), one thread, "
-        f"python {platform.python_version()}, torch {torch.__version__}\n",
-        flush=True,
-    )
+    print(f"{datetime.date.today()}: {machine('one thread')}\n", flush=True)
     table = run(arguments.clock, arguments.repeats, arguments.effect_size)
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

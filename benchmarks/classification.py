@@ -33,13 +33,13 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 
 import argparse
 import datetime
-import platform
 import warnings
 from pathlib import Path
 
 import pandas as pd
 import torch
 from _classification_tasks import TASKS, table
+from _machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "classification.png"
@@ -58,11 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*edges more than once.*")
-    print(
-        f"{datetime.date.today()}: {os.cpu_count()} cores ({platform.machine()}), one thread, "
-        f"python {platform.python_version()}, torch {torch.__version__}\n",
-        flush=True,
-    )
+    print(f"{datetime.date.today()}: {machine('one thread')}\n", flush=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
     if not arguments.table:
         for name in arguments.task or list(TASKS):

@@ -22,7 +22,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-from age_clock import machine
+from _machine import machine
 
 import sctools
 from sctools.model import _age_fit

@@ -28,7 +28,6 @@ for _variable in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
 import argparse
 import datetime
 import logging
-import platform
 import warnings
 from pathlib import Path
 
@@ -41,18 +40,10 @@ from _clustering_protocol import score, score_batches
 from _clustering_rows import KEY, append_row, described, read_rows
 from _clustering_speed import show_speed, speed
 from _clustering_tables import figure, paired, show_paired, show_summary, summary
+from _machine import machine
 
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parents[1] / "docs" / "_static" / "clustering.png"
-
-
-def machine() -> str:
-    """Describe the machine and the versions, for the head of every output."""
-    return (
-        f"{os.cpu_count()} cores ({platform.machine()}), torch threads {torch.get_num_threads()}, "
-        f"python {platform.python_version()}, torch {torch.__version__}, "
-        f"scvi-tools {scvi.__version__}"
-    )
 
 
 def methods_of(data: str, chosen: list[str] | None) -> list[str]:
@@ -182,7 +173,8 @@ def main() -> None:
         arguments.n_genes, arguments.max_epochs, arguments.batch_size, arguments.n_latent
     )
     results = arguments.results
-    print(f"{datetime.date.today()}: {machine()}\n{settings}\n", flush=True)
+    described = machine(packages=("torch", "scvi-tools"))
+    print(f"{datetime.date.today()}: {described}\n{settings}\n", flush=True)
     if arguments.speed:
         datasets = [d for name in arguments.data if (d := load(name, settings.n_genes)) is not None]
         if datasets:

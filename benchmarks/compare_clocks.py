@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from age_clock import load, machine
+from _machine import machine
+from age_clock import load
 
 import sctools
 

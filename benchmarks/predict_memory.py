@@ -10,8 +10,6 @@ by what is kept per cell (obs, row pointers, predictions): the slope printed at 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import resource
 import subprocess
 import sys
@@ -23,6 +21,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
+from _machine import machine
 from scipy import sparse
 
 N_GENES = 19_000
@@ -127,8 +126,6 @@ def measure(
 
 def main() -> None:
     """Parse the command line and run."""
-    import torch
-
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of cells")
     parser.add_argument("--genes", type=int, default=N_GENES, help="at least 1000")
@@ -138,10 +135,7 @@ def main() -> None:
         predict(*arguments.child)
         return
 
-    print(
-        f"{os.cpu_count()} cores ({platform.machine()}), python {platform.python_version()}, "
-        f"torch {torch.__version__}"
-    )
+    print(machine(threads=""))
     print(
         f"{arguments.genes:,} genes at {DENSITY:.0%} density, batch_size {BATCH_SIZE}", end="\n\n"
     )
