@@ -6,6 +6,10 @@ write, and can be stored; the global state is the caller's; nothing hangs. Every
 valid call with 0 to 3 mutations, made from its number alone: ``--seed 417 --n 1`` is draw 417.
 
     python -m tests.fuzz --n 1000 --function age_clock --seed 0
+    python -m tests.fuzz --per-function 1000
+
+The second makes so many draws of every function, over all its uses together, in processes of at
+most ``--chunk`` draws that are ended after ``--limit`` seconds.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import matplotlib as mpl
 
 from sctools import settings
 
+from ._chunks import functions_of, in_chunks, write_report
 from ._draws import Report, fuzz
 from ._subjects import READERS, SUBJECTS, TOOLS
 
@@ -31,7 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.fuzz", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--n", type=int, default=100, help="draws per use of a function")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--n", type=_positive, default=100, help="draws per use of a function")
+    amount.add_argument(
+        "--per-function",
+        type=_positive,
+        metavar="N",
+        help="draws per function, shared by its uses; in chunks, with a table at the end",
+    )
+    parser.add_argument(
+        "--chunk", type=_positive, default=100, help="with --per-function: draws of one process"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_positive,
+        default=600,
+        metavar="SECONDS",
+        help="with --per-function: time after which a process is ended, which is a violation",
+    )
     parser.add_argument("--seed", type=int, default=0, help="number of the first draw")
     parser.add_argument(
         "--function",
@@ -41,11 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "'readers'; may be repeated; all tools by default. " + ", ".join(SUBJECTS),
     )
     parser.add_argument("--verbose", action="store_true", help="tell every draw")
+    parser.add_argument("--report", type=Path, help=argparse.SUPPRESS)  # of a chunk, for its parent
     given = parser.parse_args(arguments)
     names = _names(given.function or ["tools"])
     unknown = [name for name in given.function or [] if not _names([name])]
     if unknown:
         parser.error(f"unknown function {', '.join(unknown)}")
+    if given.per_function is not None:
+        functions = functions_of(names)
+        options = {"first": given.seed, "size": given.chunk, "limit": given.limit}
+        return int(in_chunks(functions, given.per_function, **options) > 0)
     mpl.use("Agg")
     reports = []
     with _quiet():
@@ -53,9 +81,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             start = time.monotonic()
             reports.append(fuzz(SUBJECTS[name], given.n, given.seed, verbose=given.verbose))
             _tell(reports[-1], time.monotonic() - start)
+    if given.report is not None:
+        write_report(reports[-1], given.report)
     n_failures = sum(len(report.failures) for report in reports)
     print(f"{sum(report.n_draws for report in reports)} draws, {n_failures} failures")
     return int(n_failures > 0)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {number}")
+    return number
 
 
 @contextlib.contextmanager
