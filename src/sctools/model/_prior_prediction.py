@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..module import PriorTransformerModule
+    from ._prior_outputs import GroupAttention
 
 TARGET_SUM = 1e4
 READ_ROWS = 2048
@@ -324,6 +325,5 @@ class PriorPredictionMixin:
             min_coverage=min_coverage,
             batch_size=batch_size,
         )
-        if kept.means is None:
-            raise RuntimeError("Attention of all cells was asked for.")
-        return kept.means.attention, kept.means.gene_attention
+        means = cast("GroupAttention", kept.means)  # there is a cell in a group, and so a mean
+        return means.attention, means.gene_attention
