@@ -51,7 +51,8 @@ def test_two_processes_write_one_file(folder: Path, launcher: list[str], output:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("Running srsa_vae") == 2  # both have trained
-    assert done.stderr.count(f"Wrote {output} ") == 1
+    assert done.stderr.count("Writing ") == done.stderr.count(f"Wrote {output} ") == 1
+    assert "Error" not in done.stderr
     found_files = sorted(path.name for path in folder.rglob("*"))  # hidden ones too
     assert found_files == sorted({"in.h5ad", output, "vae", "model.pt"})
 
