@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..model import PriorTransformer
+    from ..model._prior_outputs import GroupAttention
 
 UNKNOWN = "Unknown"
 HISTORY = ("loss_train", "loss_validation", "accuracy_validation", "macro_f1_validation")
@@ -76,9 +77,7 @@ def answer(
         scores, network.typicality, min_confidence, min_typicality, len(names), groups is None
     )
     kept = network._read_cells(keep, adata, new, codes, **reading)
-    means = kept.means
-    if means is None:
-        raise RuntimeError("Attention of all cells was asked for.")
+    means = cast("GroupAttention", kept.means)  # there is a cell, and so a mean
     joined = {name: kept.joined(name) for name in kept.arrays}
     predicted = np.array([*network.classes, UNKNOWN], dtype=object)[joined["code"]]
     present = natsorted(set(predicted) - {UNKNOWN})
