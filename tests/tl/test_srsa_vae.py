@@ -8,12 +8,13 @@ import warnings
 
 import anndata as ad
 import matplotlib.pyplot as plt
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
 import scvi
 import torch
-from mudata import read_h5mu, set_options
+from mudata import read_h5mu
 from natsort import natsorted
 from scipy import sparse
 
@@ -717,9 +718,16 @@ def test_columns_at_the_top_of_mudata(with_proteins):
     plt.close(ax.figure)
 
 
+def pulling(pull):
+    """How columns of modalities come to the top; ``None`` is the default of mudata 0.3."""
+    if hasattr(mudata, "set_options"):
+        return mudata.set_options(pull_on_update=pull)
+    return mudata.settings.override(pull_on_update=pull is None)
+
+
 @pytest.mark.parametrize("pull", [None, False])
 def test_other_columns_of_mudata_are_left_alone(pull):
-    with set_options(pull_on_update=pull):
+    with pulling(pull):
         mdata = multimodal(cells())
         mdata.obs["rna:batch"] = "mine"
         mdata.obs["mine"] = 1.0
