@@ -81,6 +81,15 @@ def test_columns_and_arrays(trained):
     assert list(scores.columns) == [name for name in model.genes if name in set(scores.columns)]
 
 
+def test_training_is_recorded(trained):
+    params = trained[0].uns[KEY]["params"]
+    assert params["max_epochs"] == QUICK["max_epochs"]
+    assert params["train_kwargs"] == QUICK["train_kwargs"]
+    query = cells(rng=1)
+    prior_transformer(query, model=trained[1])
+    assert not {"seed", "max_epochs", "train_kwargs"} & set(query.uns[KEY]["params"])
+
+
 def test_answers_follow_from_probabilities(trained):
     adata = trained[0]
     proba = adata.obsm[f"{KEY}_proba"]

@@ -123,6 +123,8 @@ def test_params(trained):
         "method": "srsa_vae",
         "mode": "trained",
         "model": "SRSAVAE",
+        "max_epochs": QUICK["max_epochs"],
+        "train_kwargs": QUICK["train_kwargs"],
         "attention": "memory",
         "residual": "scaled",
         "prior": "mixture",
@@ -137,8 +139,9 @@ def test_params(trained):
     assert {name: params[name] for name in expected} == expected
     assert isinstance(params["seed"], int)
     assert {"layer", "protein_key", "size_factor_key"}.isdisjoint(params)
-    for name, value in params.items():
-        assert type(value) in (str, int, float, bool, list), name
+    for name, value in {**params, **params["train_kwargs"]}.items():
+        if name != "train_kwargs":
+            assert type(value) in (str, int, float, bool, list), name
 
 
 def test_params_of_all_inputs():
@@ -799,7 +802,7 @@ def test_applied_to_the_cells_of_training(result):
     assert found["params"]["mode"] == "applied"
     for name in ("model", "attention", "residual", "prior", "n_latent", "n_tokens", "batch_key"):
         assert found["params"][name] == expected["params"][name]
-    assert "seed" not in found["params"]
+    assert not {"seed", "max_epochs", "train_kwargs"} & set(found["params"])
 
 
 def test_applied_from_a_directory(result, tmp_path):

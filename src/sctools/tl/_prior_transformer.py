@@ -31,7 +31,7 @@ from .._validate import (
     listing,
 )
 from ..pp._expression import get_expression
-from ._params import recorded_params
+from ._params import plain, recorded_params
 from ._prior_record import PriorResult, answer, write_result
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ def prior_transformer(
         min_typicality=float(min_typicality),
         temperature=float(network.module.temperature),
         seed=seed,
+        max_epochs=max_epochs,
+        train_kwargs=plain(train_kwargs or {}) or None,
         **network.options,
     )
     target = adata

@@ -23,7 +23,7 @@ from .._keys import SRSA_VAE, SRSAVAEKeys
 from .._settings import settings
 from .._validate import check_key_added, listing
 from ..pp._counts_input import CountsInput, count_empty, tell_empty
-from ._params import recorded_params
+from ._params import plain, recorded_params
 from ._srsa_blocks import encode_blocks, is_lazy
 from ._srsa_input import Input, read_input
 from ._srsa_model import DEFAULT_MASK, fit, make_ready
@@ -273,6 +273,8 @@ def srsa_vae(
         protein_key=protein_key,
         n_genes=n_genes,
         seed=seed if model is None else None,
+        max_epochs=max_epochs,
+        train_kwargs=plain(train_kwargs or {}) or None,
         **model_params(vae),
     )
     record: dict[str, Any] = {"params": params, "versions": versions()}
