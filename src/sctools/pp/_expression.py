@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LARGEST_LOG = 30.0
 """No log1p of depth-normalised counts is larger: e^30 is 10^13."""
 
+_PART = 2**16
+"""Values that are compared at a time, so that nothing of the size of a block is made for it."""
+
 
 def get_expression(adata: AnnData, layer: str | None, *, lazy: bool = False) -> Any:
     """``adata.X`` or ``adata.layers[layer]``, as stored.
@@ -60,19 +63,22 @@ def check_values(values: np.ndarray, *, where: str, log_normalized: bool) -> Non
         return
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
         raise TypeError(f"{where} must hold numbers, found dtype {values.dtype}.")
-    if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(values)).sum())
         raise ValueError(
             f"{where} must be finite, found {bad} NaN or infinite values. Set or remove them first."
         )
-    low, high = values.min(), values.max()
     kind = "log1p of depth-normalised counts" if log_normalized else "counts"
     if low < 0:
         raise ValueError(
             f"{where} must hold {kind}, which are never negative; found {low:.4g}. Scaled or "
             "regressed-out data cannot be used: pass the layer that holds the counts (`layer=`)."
         )
-    whole = not np.issubdtype(values.dtype, np.floating) or bool((values == np.floor(values)).all())
+    whole = not np.issubdtype(values.dtype, np.floating) or all(
+        (part == np.floor(part)).all()
+        for part in (values[i : i + _PART] for i in range(0, len(values), _PART))
+    )
     if log_normalized:
         if high > LARGEST_LOG or (whole and high > 1):
             raise ValueError(
@@ -148,23 +154,18 @@ class Normalizer:
         self.n_genes = len(columns)
         self.target_sum = target_sum
         self.log_normalized = log_normalized
-        self._gene_of = np.full(n_vars, -1, dtype=np.int64)
+        self._gene_of = np.full(n_vars, -1, dtype=np.int32)
         self._gene_of[columns[columns >= 0]] = np.flatnonzero(columns >= 0)
 
     def __call__(self, block: sp.csr_matrix) -> tuple[sp.csr_matrix, np.ndarray]:
         """Return the normalised block (cells × model genes, float32) and each cell's total."""
-        gene = self._gene_of[block.indices]
-        keep = gene >= 0
-        kept_before = np.concatenate([[0], np.cumsum(keep)])
-        indptr = kept_before[block.indptr]
-        values = block.data[keep].astype(np.float64)
-        if self.log_normalized:
-            np.expm1(values, out=values)
-        rows = np.repeat(np.arange(block.shape[0]), np.diff(indptr))
-        totals = np.bincount(rows, weights=values, minlength=block.shape[0])
-        values *= self.target_sum / np.where(totals > 0, totals, 1.0)[rows]
-        result = sp.csr_matrix(
-            (np.log1p(values).astype(np.float32), gene[keep], indptr),
-            shape=(block.shape[0], self.n_genes),
+        from ._scaled_rows import scaled_rows  # numba takes its time to load
+
+        return scaled_rows(
+            block,
+            self._gene_of,
+            self.n_genes,
+            target_sum=self.target_sum,
+            log_normalized=self.log_normalized,
+            whole_depth=False,
         )
-        return result, totals

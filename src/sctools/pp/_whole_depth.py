@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ._expression import check_values
+from ._scaled_rows import ScaledRows, scaled_rows
 
 
 class WholeDepth:
@@ -37,22 +38,16 @@ class WholeDepth:
         self._rank = np.full(n_vars, -1, dtype=np.int32)
         self._rank[columns] = np.arange(len(columns))
 
-    def __call__(self, block: sp.csr_matrix) -> tuple[sp.csr_matrix, np.ndarray]:
+    def __call__(self, block: sp.csr_matrix) -> ScaledRows:
         """Return the chosen values (rows × kept columns, float32) and each row's total over all."""
-        values = block.data.astype(np.float64)
-        if self.log_normalized:
-            np.expm1(values, out=values)
-        totals = _totals(values, block)
-        values *= np.repeat(
-            self.target_sum / np.where(totals > 0, totals, 1.0), np.diff(block.indptr)
+        return scaled_rows(
+            block,
+            self._rank,
+            self.n_kept,
+            target_sum=self.target_sum,
+            log_normalized=self.log_normalized,
+            whole_depth=True,
         )
-        rank, indptr = self._rank[block.indices], block.indptr
-        if self.n_kept < len(self._rank):
-            keep = rank >= 0
-            indptr = np.concatenate([[0], np.cumsum(keep)])[indptr]
-            values, rank = values[keep], rank[keep]
-        chosen = (np.log1p(values, out=values).astype(np.float32), rank, indptr)
-        return sp.csr_matrix(chosen, shape=(block.shape[0], self.n_kept)), totals
 
 
 def median_depth(blocks: Iterable[tuple[int, sp.csr_matrix]], *, where: str) -> float:
