@@ -45,6 +45,25 @@ def test_a_table_larger_than_the_cache():
     np.testing.assert_allclose(sums(mixed, table), mixed @ table, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("rows", [3, 200])  # the table is fetched ahead for many
+@pytest.mark.parametrize("width", [63, 64, 131])  # single columns, and as many as registers hold
+@pytest.mark.parametrize("kinds", [("f2", "f4"), ("f4", "f4"), ("f8", "f8")])
+def test_any_width_of_any_type(kinds, width, rows):
+    stored, kind = kinds
+    x, rng = csr(rows, 3000)
+    x = x.astype(kind)
+    table = rng.normal(size=(3000, width)).astype(stored)
+    output = np.zeros((rows, width), dtype=kind)
+    add_row_sums(output, x.indptr, x.indices, x.data, table)
+    tolerance = 1e-3 if kind == "f4" else 1e-11
+    np.testing.assert_allclose(output, x.astype("f8") @ table.astype("f8"), atol=tolerance)
+    for row in (0, rows - 1):
+        alone = np.zeros((1, width), dtype=kind)
+        part = x[row]
+        add_row_sums(alone, part.indptr, part.indices, part.data, table)
+        np.testing.assert_array_equal(alone[0], output[row])
+
+
 def test_sums_are_added_and_rows_are_independent():
     x, rng = csr(200, 60)
     table = rng.normal(size=(60, 8)).astype(np.float32)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._validate import listing
 from ._gated_network import SelfAttention
-from ._row_sums import add_row_sums
+from ._row_sums import ROW_BYTES, add_row_sums
 
 Precision = Literal["float32", "float16"]
 
@@ -233,7 +233,7 @@ class FoldedPublishedNetwork:
         h = \mathrm{ReLU}\big(A\,(r y) + a\big)
 
     then the rest of the head, where :math:`W = P W_p\,\mathrm{diag}(g)`. Equal to the layers up to
-    rounding, and much faster: a cell costs one row of ``table`` per gene that it expresses.
+    rounding, and much faster: a cell costs one row of ``tables`` per gene that it expresses.
 
     Every table of categories has one more row than there are categories, the mean of the others:
     what an unknown category counts as.
@@ -248,9 +248,9 @@ class FoldedPublishedNetwork:
 
     Attributes
     ----------
-    table
-        What a gene adds to ``y`` per unit of its value: genes × width. With float16, ``y`` is in
-        other units, of a power of two, that fit its small range.
+    tables
+        What a gene adds to ``y`` per unit of its value: genes × width, in parts of some columns
+        each. With float16, ``y`` is in other units, of a power of two, that fit its small range.
     """
 
     @torch.no_grad()
@@ -261,20 +261,23 @@ class FoldedPublishedNetwork:
         bias = projection.bias.double() - projection.bias.double().mean()
         dims = [e.embedding_dim for e in network.embeddings]
         *pieces, genes = weight.split([*dims, weight.shape[1] - sum(dims)], dim=1)
-        tables = [
+        offsets = [
             e.weight.double() @ piece.T for e, piece in zip(network.embeddings, pieces, strict=True)
         ]
-        tables = [torch.cat([table, table.mean(dim=0, keepdim=True)]) for table in tables]
-        tables[0] += bias
+        offsets = [torch.cat([table, table.mean(dim=0, keepdim=True)]) for table in offsets]
+        offsets[0] += bias
         scale = 1.0
         if precision == "float16" and (largest := float(genes.abs().max())) > 0:
             # The largest entry near 2**14: far from overflow, and few entries lose digits. The
             # layer norm takes the scale out again.
             scale = 2.0 ** (14 - np.ceil(np.log2(largest)))
-        table = (genes.T * scale).contiguous()
-        self.table = (table.half() if precision == "float16" else table.float()).numpy()
-        self.offsets = (torch.cat(tables) * scale).float()
-        self.first = np.cumsum([0, *map(len, tables[:-1])])
+        table = genes.T * scale
+        table = table.half() if precision == "float16" else table.float()
+        parts = table.split(ROW_BYTES // table.element_size(), dim=1)
+        # Torch's memory begins where a cache line does; numpy's may not, and costs more to read.
+        self.tables = [part.clone(memory_format=torch.contiguous_format) for part in parts]
+        self.offsets = (torch.cat(offsets) * scale).float()
+        self.first = np.cumsum([0, *map(len, offsets[:-1])])
         self.eps = norm.eps * scale**2
         layers = [layer for layer in network.head_.modules() if isinstance(layer, nn.Linear)]
         value, value_bias = (t.double() for t in network.attention.affine())
@@ -285,9 +288,12 @@ class FoldedPublishedNetwork:
         self.rest = [(layer.weight.float(), layer.bias.float()) for layer in layers[1:]]
 
     def take(self, genes: np.ndarray) -> FoldedPublishedNetwork:
-        """Copy whose table has the rows of these genes only, in this order."""
+        """Network whose table has the rows of these genes only, in this order."""
+        if np.array_equal(genes, np.arange(len(self.tables[0]))):
+            return self
         chosen = object.__new__(type(self))
-        chosen.__dict__ |= {**self.__dict__, "table": self.table[genes]}
+        rows = torch.from_numpy(genes)
+        chosen.__dict__ |= {**self.__dict__, "tables": [part[rows] for part in self.tables]}
         return chosen
 
     @torch.inference_mode()
@@ -311,7 +317,10 @@ class FoldedPublishedNetwork:
             y = nn.functional.embedding_bag(
                 torch.from_numpy(codes[rows] + self.first), self.offsets, mode="sum"
             )
-            add_row_sums(y.numpy(), pointers, indices, values, self.table)
+            sums = [part.contiguous() for part in y.split([t.shape[1] for t in self.tables], dim=1)]
+            for part, table in zip(sums, self.tables, strict=True):
+                add_row_sums(part.numpy(), pointers, indices, values, table.numpy())
+            y = torch.cat(sums, dim=1)
             r = torch.rsqrt(torch.linalg.vecdot(y, y) / y.shape[1] + self.eps)
             hidden = (y @ self.inner.T).mul_(r[:, None]).add_(self.shift)
             for weight, bias in self.rest:
