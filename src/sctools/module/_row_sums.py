@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 import torch
-from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
+
+from ._row_sums_loops import by_instruction, by_shifting, entries_loop, fetch, same
 
 _CACHE = 256 * 1024
 """Bytes of the table that are worked on at a time; most CPUs have more second-level cache."""
@@ -23,8 +21,9 @@ ROW_BYTES = 512
 Then many rows of the table and the sums of many rows are in the cache together.
 """
 
-_REGISTERS = 256
-"""Bytes of a row's sum that are worked on at a time: half of what vector registers hold."""
+_REGISTERS, _REGISTER = 256, 64
+"""Bytes of a row's sum that are worked on at a time: half of what vector registers hold, and fewer
+for the columns left over."""
 
 _ROWS = 512
 """Rows that are worked on at a time, so that their sums do not go to memory and back."""
@@ -81,132 +80,16 @@ def add_row_sums(
             list(pool.map(work, bounds[:-1], bounds[1:]))
 
 
-# How stored numbers become those of the sums: builder, vector of them and its length -> vector.
-
-
-def _same(_: ir.IRBuilder, stored: Any, __: int) -> Any:
-    return stored
-
-
-def _by_instruction(builder: ir.IRBuilder, stored: Any, lanes: int) -> Any:
-    halves = builder.bitcast(stored, ir.VectorType(ir.HalfType(), lanes))
-    return builder.fpext(halves, ir.VectorType(ir.FloatType(), lanes))
-
-
-def _by_shifting(builder: ir.IRBuilder, stored: Any, lanes: int) -> Any:
-    # Sign to bit 31, exponent and fraction to where float32 has them: 2**-112 of the value.
-    integers = ir.VectorType(ir.IntType(32), lanes)
-    shift, mask = (ir.Constant(integers, [number] * lanes) for number in (13, -1879056384))
-    bits = builder.and_(builder.shl(builder.sext(stored, integers), shift), mask)
-    return builder.bitcast(bits, ir.VectorType(ir.FloatType(), lanes))
-
-
-def _entries(widen: Callable, size: int) -> Callable:
-    """Make the loop over entries of a row: adds their sum for some columns to the output.
-
-    Written for LLVM itself: numba has no vectors, and would keep the sums in memory.
-
-    Parameters
-    ----------
-    widen
-        See above.
-    size
-        Bytes of the sums; at least one column.
-    """
-
-    @intrinsic
-    def add(  # type: ignore[no-untyped-def]
-        _, output, table, indices, values, factor, row, column, first, last
-    ):
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            arrays = [
-                context.make_array(kind)(context, builder, array)
-                for kind, array in zip(signature.args[:4], arguments[:4], strict=True)
-            ]
-            sums, rows, places, weights = (array.data for array in arrays)
-            factor, row, column, first, last = arguments[4:]
-            number, index = sums.type.pointee, row.type
-            lanes = max(1, size * 8 // output.dtype.bitwidth)
-            vector = ir.VectorType(number, lanes)
-
-            def pointer(data: Any, line: Any) -> Any:
-                width = builder.extract_value(arrays[0].shape, 1)
-                start = builder.gep(data, [builder.add(builder.mul(line, width), column)])
-                kind = ir.VectorType(data.type.pointee, lanes)
-                return builder.bitcast(start, kind.as_pointer())
-
-            def load(data: Any, line: Any) -> Any:
-                loaded = builder.load(pointer(data, line))
-                loaded.align = 1
-                return loaded
-
-            before = builder.block
-            loop, after = (builder.append_basic_block(name) for name in ("entries", "done"))
-            builder.cbranch(builder.icmp_signed("<", first, last), loop, after)
-
-            builder.position_at_end(loop)
-            entry, total = builder.phi(index), builder.phi(vector)
-            entry.add_incoming(first, before)
-            total.add_incoming(ir.Constant(vector, [0.0] * lanes), before)
-            weight = builder.fmul(builder.load(builder.gep(weights, [entry])), factor)
-            empty = ir.Constant(vector, ir.Undefined)
-            weight = builder.insert_element(empty, weight, ir.IntType(32)(0))
-            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-            weight = builder.shuffle_vector(weight, empty, everywhere)
-            line = builder.zext(builder.load(builder.gep(places, [entry])), index)
-            product = builder.fmul(
-                weight, widen(builder, load(rows, line), lanes), flags=("contract",)
-            )
-            added = builder.fadd(total, product, flags=("contract",))
-            following = builder.add(entry, index(1))
-            total.add_incoming(added, loop)
-            entry.add_incoming(following, loop)
-            end = builder.append_basic_block("sum")
-            builder.cbranch(builder.icmp_signed("<", following, last), loop, end)
-
-            builder.position_at_end(end)
-            stored = builder.store(builder.fadd(load(sums, row), added), pointer(sums, row))
-            stored.align = 1
-            builder.branch(after)
-            builder.position_at_end(after)
-            return context.get_dummy_value()
-
-        place = types.int64
-        kinds = output, table, indices, values, output.dtype, place, place, place, place
-        return types.void(*kinds), generate
-
-    return add
-
-
-@intrinsic
-def _fetch(_, table, row, column):  # type: ignore[no-untyped-def]
-    """Have a place of the table brought into the cache, without waiting."""
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        width = builder.extract_value(array.shape, 1)
-        place = builder.add(builder.mul(arguments[1], width), arguments[2])
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        fetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        # To be read; into the second level; as data.
-        where = builder.bitcast(builder.gep(array.data, [place]), byte)
-        builder.call(fetch, [where, number(0), number(2), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(table, types.int64, types.int64), generate
-
-
 def _kernel(widen: Callable, scale: float) -> Callable:
     """Compile the loop for tables whose stored numbers times ``scale`` are the widened ones."""
     factor = np.float32(scale)
-    some, one = _entries(widen, _REGISTERS), _entries(widen, 0)
+    many, some, one = (entries_loop(widen, size) for size in (_REGISTERS, _REGISTER, 0))
 
     @numba.njit(nogil=True, error_model="numpy")
     def add(indptr, indices, values, table, step, output):  # type: ignore[no-untyped-def]
         n_rows, width = output.shape
-        columns = _REGISTERS // output.itemsize
-        whole = width - width % columns
+        columns, fewer = _REGISTERS // output.itemsize, _REGISTER // output.itemsize
+        whole, nearly = width - width % columns, width - width % fewer
         per_line = max(1, _LINE // table.itemsize)
         each = step // n_rows + 1 if n_rows >= _MANY else 0
         position = indptr[:n_rows].copy()
@@ -216,7 +99,7 @@ def _kernel(widen: Callable, scale: float) -> Callable:
             for i in range(n_rows):
                 for j in range(ahead, min(ahead + each, ahead_stop)):
                     for w in range(0, width, per_line):
-                        _fetch(table, j, w)  # type: ignore[call-arg]
+                        fetch(table, j, w)  # type: ignore[call-arg]
                 ahead += each
                 p, end = position[i], indptr[i + 1]
                 q = p
@@ -226,8 +109,10 @@ def _kernel(widen: Callable, scale: float) -> Callable:
                     q += 1
                 position[i] = q
                 for w in range(0, whole, columns):
+                    many(output, table, indices, values, factor, i, w, p, q)
+                for w in range(whole, nearly, fewer):
                     some(output, table, indices, values, factor, i, w, p, q)
-                for w in range(whole, width):
+                for w in range(nearly, width):
                     one(output, table, indices, values, factor, i, w, p, q)
 
     return add
@@ -239,7 +124,7 @@ def _has_half_instruction() -> bool:
     return bool(features.get("f16c")) or llvm.get_process_triple().startswith(("aarch64", "arm64"))
 
 
-_from_float = _kernel(_same, 1.0)
+_from_float = _kernel(same, 1.0)
 _from_half = (
-    _kernel(_by_instruction, 1.0) if _has_half_instruction() else _kernel(_by_shifting, 2.0**112)
+    _kernel(by_instruction, 1.0) if _has_half_instruction() else _kernel(by_shifting, 2.0**112)
 )
