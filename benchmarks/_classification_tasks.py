@@ -217,6 +217,7 @@ def regulator_scores(adata: ad.AnnData) -> dict[str, pd.DataFrame]:
     scores = adata.obsm["prior_transformer_tf"]
     record = adata.uns["prior_transformer"]
     cells = ad.AnnData(adata.to_df()[list(record["genes"])])
+    cells.X = cells.X.copy()  # pandas 3 lends its values for reading only
     sc.pp.normalize_total(cells, target_sum=1e4)
     sc.pp.log1p(cells)
     values = cells.to_df()

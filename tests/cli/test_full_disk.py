@@ -36,6 +36,20 @@ def test_output(many: Path, tool: FakeTool, name: str, old: bool) -> None:
     assert contents(many.parent) == before
 
 
+def test_what_zarrs_says(many: Path, tool: FakeTool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package writes for zarr where it is installed, and raises no ``OSError``."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("No space left on device (os error 28)\nError raised while writing 'X'")
+
+    monkeypatch.setattr("anndata.AnnData.write_zarr", full)
+    before = contents(many.parent)
+    done = invoke("age-clock", many, "-o", "out.zarr")
+    assert done.exit_code == 1
+    assert "'out.zarr' could not be written: No space left on device.\n" in done.stderr
+    assert contents(many.parent) == before
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_input_that_is_to_be_replaced(many: Path, tool: FakeTool) -> None:
     before = contents(many.parent)

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_REASON = re.compile(r"file write failed.*error message = '([^']*)'", re.DOTALL)
-"""What the system said, in an error of HDF5."""
+_REASON = re.compile(
+    r"file write failed.*error message = '(?P<hdf5>[^']*)'|^(?P<zarrs>[^\n]*) \(os error \d+\)$",
+    re.DOTALL | re.MULTILINE,
+)
+"""What the system said, in an error of HDF5 or of the zarrs package."""
 
 
 class DataFile:
@@ -121,14 +124,15 @@ class DataFile:
 
 @contextlib.contextmanager
 def _told(name: str) -> Iterator[None]:
-    """Say in a few words what HDF5 says in many, and not always by an ``OSError``."""
+    """Say in a few words what HDF5 and zarrs say in many, and not always by an ``OSError``."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         reason = _REASON.search(str(error))
         if reason is None:
             raise
-        raise OSError(f"{name!r} could not be written: {reason[1]}.") from error
+        said = reason["hdf5"] or reason["zarrs"]
+        raise OSError(f"{name!r} could not be written: {said}.") from error
 
 
 def _stamp(path: Path) -> list[tuple[int, int, int]]:
