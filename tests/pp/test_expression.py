@@ -3,8 +3,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
+from anndata.io import sparse_dataset, write_elem
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -259,3 +261,18 @@ def test_blocks_of_another_byte_order():
     blocks = [block for _, block in row_blocks(values.astype(">f4"), 3)]
     assert all(block.dtype.isnative for block in blocks)
     np.testing.assert_array_equal(np.vstack([block.toarray() for block in blocks]), values)
+
+
+@pytest.mark.parametrize(("column", "found"), [(6, "0 to 6"), (-1, "-1 to 5")])
+def test_damaged_matrices_are_refused(column, found):
+    """Before a compiled loop reads beyond a table's end."""
+    whole = sparse.csr_matrix(np.ones((3, 6)))
+    whole.indices[-1 if column > 0 else 0] = column
+    message = rf"damaged: it has values in columns {found}, and 6"
+    with pytest.raises(ValueError, match=message):
+        list(row_blocks(whole, 2))
+    with h5py.File("cells.h5", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "X", sparse.csr_matrix(np.ones((3, 6))))
+        file["X/indices"][-1 if column > 0 else 0] = column
+        with pytest.raises(ValueError, match=message.replace("0 to 6", "[0-5] to 6")):
+            list(row_blocks(sparse_dataset(file["X"]), 2))

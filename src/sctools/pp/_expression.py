@@ -112,6 +112,8 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
         return
     if sp.issparse(matrix) and matrix.format != "csr":
         matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
+    if sp.issparse(matrix):
+        _check_columns(matrix)  # whose slices would leave such values out in silence
     for start in range(0, matrix.shape[0], size):
         rows = matrix[start : start + size]
         if rows.dtype == np.float16:  # scipy has no sparse half precision
@@ -119,10 +121,20 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
         if not rows.dtype.isnative:  # nor one of the other byte order
             rows = rows.astype(rows.dtype.newbyteorder("="))
         block = sp.csr_matrix(rows)
+        _check_columns(block)
         if not block.has_canonical_format:
             block = block.copy()
             block.sum_duplicates()
         yield start, block
+
+
+def _check_columns(block: sp.csr_matrix) -> None:
+    """Raise ``ValueError`` where a column is none of the matrix: compiled loops do not look."""
+    if block.nnz and not 0 <= block.indices.min() <= block.indices.max() < block.shape[1]:
+        raise ValueError(
+            f"The sparse matrix is damaged: it has values in columns {block.indices.min()} to "
+            f"{block.indices.max()}, and {block.shape[1]} columns. Read or make it again."
+        )
 
 
 def describe(layer: str | None) -> str:
