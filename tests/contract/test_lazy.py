@@ -247,3 +247,26 @@ def test_training_on_dask_arrays_is_refused(name):
     message = r"Training needs the matrix in memory.*found a dask array.*to_memory\(\)"
     with pytest.raises(ValueError, match=message):
         getattr(tl, name)(adata, **arguments[name], progress_bar=False)
+
+
+@pytest.mark.parametrize("name", ["srsa_vae", "srsa_vae_proteins"])
+@pytest.mark.parametrize("kept", ["model", "directory"])
+def test_no_block_outlives_the_call(name, kept, tmp_path, monkeypatch):
+    """scvi-tools keeps, by the class of a model, whatever a model is given."""
+    adata, vae, _ = MODELS[name]()
+    vae.save(tmp_path / "vae")
+    monkeypatch.setattr("sctools.tl._srsa_blocks.READ_ROWS", 20)
+
+    def held():
+        stores = type(vae)._per_instance_manager_store, type(vae)._setup_adata_manager_store
+        return sum(map(len, stores[0].values())), len(stores[1])
+
+    before = held()
+    given = vae if kept == "model" else tmp_path / "vae"
+    protein_key = _vaes.PROTEINS if name == "srsa_vae_proteins" else None
+    for query in (adata.copy(), with_matrix(adata, chunked(adata, "csr"))):
+        quietly(tl.srsa_vae, query, given, protein_key=protein_key)
+        assert held() == before
+    tl.srsa_vae(adata.copy(), **_vaes.QUICK, progress_bar=False)
+    assert held() == before
+    assert len(vae.get_latent_representation()) == adata.n_obs

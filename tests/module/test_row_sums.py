@@ -66,6 +66,18 @@ def test_any_width_of_any_type(kinds, width, rows):
         np.testing.assert_array_equal(alone[0], output[row])
 
 
+def test_other_orders_of_memory():
+    x, rng = csr(20, 60)
+    table = rng.normal(size=(60, 16)).astype(np.float32)
+    strided = np.repeat(x.data, 2)[::2]
+    output = np.zeros((20, 16), dtype=np.float32)
+    add_row_sums(output, x.indptr, x.indices, strided, table)
+    np.testing.assert_allclose(output, x @ table, rtol=1e-5, atol=1e-5)
+    for arrays in ((np.asfortranarray(output), table), (output, np.asfortranarray(table))):
+        with pytest.raises(ValueError, match="`output` and `table` in C order"):
+            add_row_sums(arrays[0], x.indptr, x.indices, x.data, arrays[1])
+
+
 def test_sums_are_added_and_rows_are_independent():
     x, rng = csr(200, 60)
     table = rng.normal(size=(60, 8)).astype(np.float32)

@@ -263,6 +263,19 @@ def test_blocks_of_another_byte_order():
     np.testing.assert_array_equal(np.vstack([block.toarray() for block in blocks]), values)
 
 
+@pytest.mark.parametrize(
+    "pointers", [[0, 40, 2, 40], [0, 41, 40, 40], [1, 2, 3, 40], [0, 1, 2, 99]]
+)
+@pytest.mark.parametrize("format", ["csr", "csc"])
+def test_damaged_pointers_are_refused(pointers, format):
+    made = {"csr": (3, 100), "csc": (100, 3)}
+    matrix = getattr(sparse, f"{format}_matrix")(made[format])
+    matrix.data, matrix.indices = np.ones(40, np.float32), np.arange(40, dtype=np.int32)
+    matrix.indptr = np.array(pointers, dtype=np.int32)
+    with pytest.raises(ValueError, match="damaged: its pointers do not ascend"):
+        list(row_blocks(matrix, 2))
+
+
 @pytest.mark.parametrize(("column", "found"), [(6, "0 to 6"), (-1, "-1 to 5")])
 def test_damaged_matrices_are_refused(column, found):
     """Before a compiled loop reads beyond a table's end."""

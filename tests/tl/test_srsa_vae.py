@@ -984,3 +984,19 @@ def test_depth_is_counted_over_all_genes(tmp_path):
     mapped = type(vae).load_query_data(cells()[:, :80].copy(), str(tmp_path / "model"))
     mapped.train(1, progress_bar=False)
     assert np.isfinite(mapped.get_latent_representation()).all()
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_one_cell_with_proteins_and_a_saved_model(with_proteins, tmp_path, lazy):
+    adata, vae = with_proteins
+    vae.save(tmp_path / "vae")
+    one = cells()[[3]].copy()
+    if lazy:
+        one.write_h5ad(tmp_path / "one.h5ad")
+        one = ad.read_h5ad(tmp_path / "one.h5ad", backed="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        srsa_vae(one, model=tmp_path / "vae", protein_key=PROTEINS)
+    np.testing.assert_allclose(one.obsm[LATENT][0], adata.obsm[LATENT][3], atol=1e-4)
+    if lazy:
+        one.file.close()

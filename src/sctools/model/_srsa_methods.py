@@ -415,7 +415,8 @@ class SRSAMethods:
         """Return the latent representation of each cell.
 
         Each cell is encoded on its own: the result depends neither on the batch size nor on which
-        other cells are encoded, nor on their order.
+        other cells are encoded, nor on their order. With ``latent_distribution="ln"`` the mean is
+        taken over samples, and differs between calls by what these differ.
 
         Parameters
         ----------
@@ -427,7 +428,7 @@ class SRSAMethods:
         give_mean
             Return the mean of the latent distribution, not a sample's.
         mc_samples
-            Samples for the mean of a logistic normal with ``give_mean=False``.
+            Samples for the mean of a logistic normal (``latent_distribution="ln"``).
         batch_size
             Cells at a time; it never changes results. ``None`` takes 1,024 of CSR counts
             of RNA alone, else 512 and fewer where genes are many.

@@ -14,6 +14,7 @@ import torch
 from scvi.model import SCVI
 
 from ..module import SRSAVAEModule
+from ..pp._expression import check_structure
 from ._datamodule import as_anndata_registry, check_datamodule, is_of_datamodule
 from ._depth_field import register_depth
 from ._srsa_methods import SRSAMethods
@@ -328,6 +329,8 @@ class SRSAVAE(SRSAMethods, SCVI):
             # Entries that are there twice are logged as their sum only where they are dense.
             matrix = self.get_anndata_manager(adata, required=True).get_from_registry("X")
             summed = isinstance(matrix, sp.csr_matrix) and matrix.has_canonical_format
+            if summed:
+                check_structure(matrix)
             if summed and stack.enter_context(self.module.reading_csr()):
                 stack.enter_context(warnings.catch_warnings())
                 for notice in ("CSR tensor support is in beta", "invariant checks are implicitly"):

@@ -57,10 +57,12 @@ def add_row_sums(
         Dense, entries × width, C-contiguous; float16, float32 or float64.
     """
     n_rows = len(indptr) - 1
+    if not (output.flags.c_contiguous and table.flags.c_contiguous):
+        raise ValueError("Expected `output` and `table` in C order, found them in another.")
     # One type each, so that few loops are compiled.
-    indptr = indptr.astype(np.int64, copy=False)
-    indices = indices.astype(np.int32, copy=False)
-    values = values.astype(output.dtype, copy=False)
+    indptr = np.ascontiguousarray(indptr, dtype=np.int64)
+    indices = np.ascontiguousarray(indices, dtype=np.int32)
+    values = np.ascontiguousarray(values, dtype=output.dtype)
     half = table.dtype == np.float16
     kernel = _from_half if half else _from_float
     bits = table.view(np.int16) if half else table  # numba knows no float16
@@ -94,7 +96,7 @@ def _kernel(widen: Callable, scale: float) -> Callable:
         each = step // n_rows + 1 if n_rows >= _MANY else 0
         position = indptr[:n_rows].copy()
         for first in range(0, len(table), step):
-            stop = first + step
+            stop = min(first + step, len(table))
             ahead, ahead_stop = stop, min(stop + step, len(table))
             for i in range(n_rows):
                 for j in range(ahead, min(ahead + each, ahead_stop)):

@@ -110,10 +110,10 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
             yield from ((first + start, block) for start, block in row_blocks(part, size))
             first += n_rows
         return
-    if sp.issparse(matrix) and matrix.format != "csr":
-        matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
     if sp.issparse(matrix):
-        _check_columns(matrix)  # whose slices would leave such values out in silence
+        check_structure(matrix)  # whose slices would leave out what does not fit, in silence
+        if matrix.format != "csr":
+            matrix = sp.csr_matrix(matrix)  # row slices of CSC cost a pass over everything, each
     for start in range(0, matrix.shape[0], size):
         rows = matrix[start : start + size]
         if rows.dtype == np.float16:  # scipy has no sparse half precision
@@ -121,19 +121,30 @@ def row_blocks(matrix: Any, size: int) -> Iterator[tuple[int, sp.csr_matrix]]:
         if not rows.dtype.isnative:  # nor one of the other byte order
             rows = rows.astype(rows.dtype.newbyteorder("="))
         block = sp.csr_matrix(rows)
-        _check_columns(block)
+        check_structure(block)
         if not block.has_canonical_format:
             block = block.copy()
             block.sum_duplicates()
         yield start, block
 
 
-def _check_columns(block: sp.csr_matrix) -> None:
-    """Raise ``ValueError`` where a column is none of the matrix: compiled loops do not look."""
-    if block.nnz and not 0 <= block.indices.min() <= block.indices.max() < block.shape[1]:
+def check_structure(matrix: Any) -> None:
+    """Raise ``ValueError`` on a damaged CSR or CSC matrix: compiled loops do not look."""
+    if matrix.format not in ("csr", "csc"):
+        return
+    pointers, places = matrix.indptr, matrix.indices
+    n_places = matrix.shape[1 if matrix.format == "csr" else 0]
+    what = "columns" if matrix.format == "csr" else "rows"
+    if pointers[0] != 0 or pointers[-1] > len(places) or (np.diff(pointers) < 0).any():
         raise ValueError(
-            f"The sparse matrix is damaged: it has values in columns {block.indices.min()} to "
-            f"{block.indices.max()}, and {block.shape[1]} columns. Read or make it again."
+            "The sparse matrix is damaged: its pointers do not ascend from 0 to the number of its "
+            "values. Read or make it again."
+        )
+    places = places[: pointers[-1]]
+    if len(places) and not 0 <= places.min() <= places.max() < n_places:
+        raise ValueError(
+            f"The sparse matrix is damaged: it has values in {what} {places.min()} to "
+            f"{places.max()}, and {n_places} {what}. Read or make it again."
         )
 
 

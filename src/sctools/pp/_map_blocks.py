@@ -91,19 +91,20 @@ def map_blocks(
 
     if len(matrix.chunks[1]) > 1:
         matrix = matrix.rechunk({1: -1})
-    # One task gives the function to all others: a model may be large. Scattered, it would be
-    # lost with the worker that holds the last copy; a task is done again.
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-        shared = client.submit(_itself, function, pure=False)
     ends = np.cumsum(matrix.chunks[0])
     starts = ends - matrix.chunks[0]
-    tasks = [
-        delayed(_in_chunk, pure=False)(
-            shared, chunk, size, join, *_parts(per_row, slice(start, end))
-        )
-        for chunk, start, end in zip(matrix.to_delayed().ravel(), starts, ends, strict=True)
-    ]
-    futures = client.compute(tasks)
+    # What is sent is sent once: no warning that it is large.
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+        # One task gives the function to all others: a model may be large. Scattered, it would be
+        # lost with the worker that holds the last copy; a task is done again.
+        shared = client.submit(_itself, function, pure=False)
+        tasks = [
+            delayed(_in_chunk, pure=False)(
+                shared, chunk, size, join, *_parts(per_row, slice(start, end))
+            )
+            for chunk, start, end in zip(matrix.to_delayed().ravel(), starts, ends, strict=True)
+        ]
+        futures = client.compute(tasks)
     try:
         for start, future in zip(starts, futures, strict=True):
             for rows, result in future.result():

@@ -277,6 +277,8 @@ def prior_transformer(
         if labels_key is not None:
             check_obs_key(adata, labels_key, argument="labels_key")
         network = _ready(model)
+    from ..model._scvi_stores import forget_model
+
     result: PriorResult = answer(
         network,
         adata,
@@ -311,6 +313,8 @@ def prior_transformer(
     if copy:
         target = adata.to_memory() if adata.isbacked else adata.copy()
     write_result(target, keys, result, {"params": params, **result.record})
+    if not return_model and network is not model:
+        forget_model(network)
     returned = [value for value, asked in ((target, copy), (network, return_model)) if asked]
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
 

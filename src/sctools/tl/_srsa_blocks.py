@@ -126,9 +126,14 @@ class VAEBlock:
         self, counts: sp.csr_matrix, obs: pd.DataFrame, proteins: Any = None
     ) -> dict[str, Any]:
         """Return arrays by field of the keys, and the number of cells without counts."""
+        from ..model._scvi_stores import forget_data
+
         with _applying():
             query = self._ready(counts, obs, proteins)
-            arrays = encode(self.model, query, self._batch_size, denoise=False, seed=self._seed)
+            try:
+                arrays = encode(self.model, query, self._batch_size, denoise=False, seed=self._seed)
+            finally:
+                forget_data(self.model, query)
         return {**arrays, "n_empty": count_empty(query.X)}
 
     def ready(self, counts: sp.csr_matrix, obs: pd.DataFrame, proteins: Any = None) -> AnnData:
@@ -143,9 +148,9 @@ class VAEBlock:
                 for name, content in self._files.items():
                     with open(os.path.join(folder, name), "wb") as file:
                         file.write(content)
-                self.model, query = make_ready(folder, found, self._names)
+                self.model, query = make_ready(folder, found, self._names, held=2)
         else:
-            self.model, query = make_ready(self.model, found, self._names)
+            self.model, query = make_ready(self.model, found, self._names, held=2)
         if self._check is not None:
             self._check(query)
         self.n_genes = query.n_vars

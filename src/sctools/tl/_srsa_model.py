@@ -100,9 +100,12 @@ def _setup_arguments(names: CountsInput) -> dict[str, Any]:
 
 
 def make_ready(
-    model: Any, found: Input, names: CountsInput
+    model: Any, found: Input, names: CountsInput, *, held: int | None = None
 ) -> tuple[SRSAVAE | MultimodalSRSAVAE, AnnData]:
-    """Load a model where it is a directory, and prepare the query as it was trained."""
+    """Load a model where it is a directory, and prepare the query as it was trained.
+
+    A model that is loaded holds the query, or as many of its cells as ``held`` says.
+    """
     from ..model import SRSAVAE, MultimodalSRSAVAE
     from ..model._runner import quiet
 
@@ -167,11 +170,22 @@ def make_ready(
         private.layers[setup["layer"]] = private.X
     _check_categories(private, own, registry)
     with quiet():
-        vae = model if path is None else cls.load(path, adata=private)
+        vae = model
+        if path is not None:
+            vae = cls.load(path, adata=_held(private, held))
     if depth_key is not None and hasattr(vae, "depth_genes_"):  # it was trained here
         genes_counted = DepthGenes(vae.depth_genes_, vae.depth_shares_)
         private.obs[depth_key] = cell_depth(counts, found.rna.var_names, genes_counted)
     return vae, private
+
+
+def _held(private: AnnData, n_cells: int | None) -> AnnData:
+    """Cells to load a model with: two or more, since scvi-tools cannot do with one."""
+    if private.n_obs > 1 and n_cells is None:
+        return private
+    cells = private[np.arange(n_cells or 2) % private.n_obs].copy()
+    cells.obs_names = [str(row) for row in range(cells.n_obs)]
+    return cells
 
 
 def _check_registry(registry: Mapping[str, Any]) -> None:

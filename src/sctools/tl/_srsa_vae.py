@@ -207,6 +207,9 @@ def srsa_vae(
     _keep_inputs((*names.columns(), protein_key), written, key_added)
     if denoised_protein_key is not None:
         _check_denoised_key(denoised_protein_key, found, [protein_key, *written])
+    from ..model._runner import seeded
+    from ..model._scvi_stores import forget_data, forget_model
+
     if batch_size is not None:
         check_whole(batch_size, "batch_size")
     folder = read_checkpoint_dir(checkpoint_dir, rng)
@@ -264,6 +267,7 @@ def srsa_vae(
     if not lazy:
         denoise = denoised_protein_key is not None
         arrays = encode(vae, private, batch_size, denoise=denoise, seed=seed)
+        forget_data(vae, private)
         n_genes = private.n_vars
     params = recorded_params(
         method="srsa_vae",
@@ -280,13 +284,13 @@ def srsa_vae(
     record: dict[str, Any] = {"params": params, "versions": versions()}
     if model is None:
         record["history"] = history_table(vae)
-    from ..model._runner import seeded
-
     target = adata
     with seeded(seed):  # MuData draws names from the global state where it is copied
         if copy:  # a backed MuData was refused
             target = adata.to_memory() if adata.isbacked else adata.copy()
         write_result(target, found.modality, keys, arrays, record, denoised_protein_key)
+    if not return_model and vae is not model:
+        forget_model(vae)
     returned = [value for value, asked in ((target, copy), (vae, return_model)) if asked]
     return tuple(returned) if len(returned) == 2 else (returned[0] if returned else None)
 
