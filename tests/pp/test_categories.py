@@ -64,7 +64,11 @@ def test_unseen_labels_are_unknown_and_reported():
     assert unseen == ["c9", "c10"]
 
 
-@given(st.lists(st.one_of(st.none(), st.text(max_size=3)), max_size=30))
+# Without NUL, which ends a string for `pandas.unique`, and which no file format holds.
+labels_ = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
+
+
+@given(st.lists(st.one_of(st.none(), labels_), max_size=30))
 def test_codes_lead_back_to_the_labels(values):
     column = pd.Series(values, dtype=object)
     categories = categories_of(column)
