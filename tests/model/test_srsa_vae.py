@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import scvi
@@ -11,7 +13,7 @@ from scipy import sparse
 from torch.distributions import Normal
 
 from sctools.datasets import immune_mixture
-from sctools.model import SRSAVAE, _srsa_methods
+from sctools.model import SRSAVAE, _runner, _srsa_methods
 from sctools.model._runner import EpochCounter, quiet, seeded
 
 ATTENTION = ["memory", "induced", "features", "minibatch", "none"]
@@ -205,7 +207,9 @@ def test_early_stopping_waits_for_the_warmup(data):
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_progress_bar(data, capfd, shown):
+def test_progress_bar(data, capfd, monkeypatch, shown):
+    # By default tqdm leaves out what comes within a tenth of a second.
+    monkeypatch.setattr(_runner, "tqdm", functools.partial(_runner.tqdm, mininterval=0))
     seen = []
     vae = SRSAVAE(registered(data), n_hidden=16)
     capfd.readouterr()
