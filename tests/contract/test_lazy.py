@@ -249,6 +249,18 @@ def test_training_on_dask_arrays_is_refused(name):
         getattr(tl, name)(adata, **arguments[name], progress_bar=False)
 
 
+def test_no_transformer_outlives_the_call():
+    """As below: the model that was trained is handed to nobody, and its data go with it."""
+    stores = model.PriorTransformer._per_instance_manager_store
+    setups = model.PriorTransformer._setup_adata_manager_store
+    before = set(stores), set(setups)
+    arguments = {"labels_key": "cell_type", "net": "prior", **_priors.QUICK}
+    tl.prior_transformer(_priors.cells(), **arguments, progress_bar=False)
+    assert (set(stores), set(setups)) == before
+    kept = tl.prior_transformer(_priors.cells(), **arguments, progress_bar=False, return_model=True)
+    assert set(stores) - before[0] == {kept.id}
+
+
 @pytest.mark.parametrize("name", ["srsa_vae", "srsa_vae_proteins"])
 @pytest.mark.parametrize("kept", ["model", "directory"])
 def test_no_block_outlives_the_call(name, kept, tmp_path, monkeypatch):
